@@ -1,0 +1,59 @@
+/* proto/element.h: enclave -> element. The element serves one vault a process; HELLO comes first and once. Source: spec/50-element.md.
+ *
+ * | request    | body                                                                | reply body |
+ * | HELLO      | vault id 16 | u32 kind (hf_element_kind; AUTO at creation only) | string tcti | u8 creating | span16 blob | u32 kind | status |
+ * | PROVISION  | A 32 | policy: u32 attempts | u32 delay_count | u32 delay_s…     | u32 slot | S 32 | D 32 | span16 blob        (once, when nothing is provisioned) |
+ * | RELEASE    | A 32                                                            | S 32; on HF_WRONG_PASSCODE, HF_DELAYED, HF_GONE: status instead |
+ * | DEVICE     | -                                                               | D 32 |
+ * | PREPARE    | A' 32                                                           | u32 new slot | S' 32 | span16 blob'   (only after a RELEASE that succeeded in this process; old slot stays alive) |
+ * | COMMIT     | u32 slot                                                        | -   durable: slot stays, the other is destroyed, failures := 0 for a new slot |
+ * | GENERATION | u8 op 0 read, 1 step to | u64 value                             | u64 generation in force  (step only upward) |
+ * | STATUS     | -                                                               | status |
+ * | ERASE      | -                                                               | -   S and D of both slots destroyed, durably, first of all |
+ * | FRESH      | A 32 | policy | u32 kind | string tcti                            | as PROVISION: throws away whatever is there for this vault (recover) |
+ * status = u32 kind | u8 state (hf_element_state) | u8 hardware | string vendor | u32 failed | u32 limit | u32 retry_after_s | u8 erases
+ *          | u64 generation | u32 current slot | u32 failed since the last success (shown at unlock) | string public (JSON object text of public parts, "{}" for software)
+ * RELEASE counts durably before it judges; success clears the count durably before S is sent. */
+#ifndef HF_PROTO_ELEMENT_H
+#define HF_PROTO_ELEMENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/reader.h"
+#include "base/writer.h"
+
+enum hf_element_request {
+    HF_EL_HELLO = 0x0401,
+    HF_EL_PROVISION,
+    HF_EL_RELEASE,
+    HF_EL_DEVICE,
+    HF_EL_PREPARE,
+    HF_EL_COMMIT,
+    HF_EL_GENERATION,
+    HF_EL_STATUS,
+    HF_EL_ERASE,
+    HF_EL_FRESH
+};
+
+enum hf_element_state { HF_ELEMENT_EMPTY = 0, HF_ELEMENT_ACTIVE = 1, HF_ELEMENT_FINISHED = 2 /* limit reached */, HF_ELEMENT_ERASED = 3 };
+
+#define HF_ELEMENT_PUBLIC_MAX 2048
+
+struct hf_element_status {
+    uint32_t kind;
+    uint8_t state;
+    bool hardware;
+    char vendor[64];
+    uint32_t failed, limit, retry_after_s;
+    bool erases;
+    uint64_t generation;
+    uint32_t slot;
+    uint32_t failed_since_success;
+    char public_json[HF_ELEMENT_PUBLIC_MAX];
+};
+
+void hf_element_status_write(struct hf_writer *writer, const struct hf_element_status *status);
+void hf_element_status_read(struct hf_reader *reader, struct hf_element_status *ret);
+
+#endif

@@ -1,0 +1,36 @@
+/* proto/mount.h: supervisor -> filesystem. Source: spec/60-processes.md [CH-7].
+ *
+ * | request | body | reply body |
+ * | START   | u32 flags (HF_FS_*) | string mountpoint                     | -    HEAD_OPEN done, root record there, serving |
+ * | LOCK    | u32 class mask | u8 phase                                   | -    phase 1: drain and settle, invalidate what belongs to the classes; phase 2 (after the enclave forgot): drop keys and plaintext of the classes, invalidate again, confirm |
+ * | UNLOCK  | -                                                          | -    asks INFO again; invalidates what was hidden |
+ * | SETTLE  | -                                                          | - |
+ * | STATUS  | -                                                          | u32 open files | u32 open files of class unless-open | u64 nodes | u64 dirty |
+ * | CHECK   | -                                                          | PROGRESS-like messages HF_FS_FINDING: u8 severity | string path (<= 4095) | string what; then the reply: u64 objects | u64 findings |
+ * | ROTATE  | u8 class                                                   | re-keys every file of the class to the current generation; HF_MSG_PROGRESS; u64 files |
+ * | CLOSE   | -                                                          | -    settles, HEAD_CLOSE; then the program ends when the connection to the kernel does |
+ * When the control or key channel ends: every key is dropped, every node invalidated, every request answered EIO, the mount detached (if permitted), exit.
+ *
+ * Node map (descriptor 7, shared with the supervisor): a memfd; word 0 is the highest node id in use, from word 1 on one bit per node id that may have pages or attributes in the kernel.
+ * The supervisor reads it to invalidate nodes of a filesystem that died. */
+#ifndef HF_PROTO_MOUNT_H
+#define HF_PROTO_MOUNT_H
+
+enum hf_mount_request {
+    HF_FS_START = 0x0501,
+    HF_FS_LOCK,
+    HF_FS_UNLOCK,
+    HF_FS_SETTLE,
+    HF_FS_STATUS,
+    HF_FS_CHECK,
+    HF_FS_ROTATE,
+    HF_FS_CLOSE,
+    HF_FS_FINDING = 0x0580
+};
+
+#define HF_FS_ALLOW_OTHER 1u
+#define HF_FS_READ_ONLY 2u
+#define HF_NODE_MAP_BITS (1u << 25)
+#define HF_NODE_MAP_LEN (8u + HF_NODE_MAP_BITS / 8u)
+
+#endif

@@ -1,0 +1,68 @@
+/* proto/owner.h: CLI -> supervisor, on the owner's socket or on the pair the CLI made when it started the supervisor. Verbs only; secrets travel on the `secret` descriptor,
+ * which the supervisor hands to the enclave unread. Several verbs may follow on one connection. Source: spec/60-processes.md [CH-4].
+ *
+ * | verb     | descriptors     | body | reply body |
+ * | CREATE   | secret          | string vault (absolute) | as CONTROL CREATE's body | u32 … | vault id 16 |
+ * | OPEN     | secret or none  | string vault | string mountpoint | u32 flags (HF_OPEN_*) | as STATUS |
+ * | UNLOCK   | secret          | - | as STATUS |
+ * | LOCK     | -               | u8 now | - |
+ * | CLOSE    | -               | u8 force | - |
+ * | STATUS   | -               | string vault (used when not open) | owner status |
+ * | PASSCODE | secret          | string vault | - |
+ * | RECOVER  | secret          | string vault | u8 test | u32 element kind | string tcti | u32 classes |
+ * | REPLACE  | secret          | string vault | -     a new recovery phrase |
+ * | ROTATE   | -               | u8 class | u64 files     (PROGRESS first) |
+ * | ERASE    | -               | string vault | - |
+ * | CHECK    | -               | - | FINDING messages, then u64 objects | u64 findings |
+ * | WAIT     | -               | - | answers when the vault is closed (for --foreground) |
+ * owner status = u8 state (hf_vault_state) | string mountpoint | enclave status | u32 open_unless_open | u32 pids: super, enclave, element, fs (0: not running) | u32 grace left s | string enclave_sha256 hex */
+#ifndef HF_PROTO_OWNER_H
+#define HF_PROTO_OWNER_H
+
+#include <stdint.h>
+
+#include "proto/control.h"
+
+enum hf_owner_request {
+    HF_OWN_CREATE = 0x0101,
+    HF_OWN_OPEN,
+    HF_OWN_UNLOCK,
+    HF_OWN_LOCK,
+    HF_OWN_CLOSE,
+    HF_OWN_STATUS,
+    HF_OWN_PASSCODE,
+    HF_OWN_RECOVER,
+    HF_OWN_REPLACE,
+    HF_OWN_ROTATE,
+    HF_OWN_ERASE,
+    HF_OWN_CHECK,
+    HF_OWN_WAIT
+};
+
+#define HF_OPEN_LOCKED 1u
+#define HF_OPEN_ALLOW_OTHER 2u
+#define HF_OPEN_READ_ONLY 4u
+
+enum hf_vault_state {
+    HF_STATE_CLOSED = 0,
+    HF_STATE_BEFORE_FIRST_UNLOCK,
+    HF_STATE_UNLOCKED,
+    HF_STATE_LOCKING,
+    HF_STATE_LOCKED,
+    HF_STATE_ERASED
+};
+
+struct hf_owner_status {
+    uint8_t state;
+    char mountpoint[4096];
+    struct hf_enclave_status enclave;
+    uint32_t open_unless_open;
+    uint32_t pid_super, pid_enclave, pid_element, pid_fs;
+    uint32_t grace_left_s;
+    char enclave_sha256[65];
+};
+
+void hf_owner_status_write(struct hf_writer *writer, const struct hf_owner_status *status);
+void hf_owner_status_read(struct hf_reader *reader, struct hf_owner_status *ret);
+
+#endif

@@ -1,0 +1,26 @@
+#!/bin/bash
+# run_tests.sh SANITIZED_BUILD PLAIN_BUILD: runs every test program and script; each closes with `N passed, N failed[, N skipped]`; their sum is the last line.
+set -u
+cd "$(dirname "$0")/.."
+build=$1; plain=$2; passed=0; failed=0; skipped=0
+log=$(mktemp); trap 'rm -f "$log"' EXIT
+run() { # NAME COMMAND…
+    local name=$1 line rc; shift
+    timeout 600 "$@" >"$log" 2>&1 </dev/null; rc=$?
+    line=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$log" | tail -n 1)
+    printf '%-34s %s\n' "$name" "${line:-no closing line} (exit $rc)"
+    if [ -z "$line" ] || { [ $rc -ne 0 ] && [[ $line == *", 0 failed"* ]]; }; then failed=$((failed + 1)); cat "$log"
+    else
+        [[ $line == *", 0 failed"* ]] || cat "$log"
+    fi
+    [ -n "$line" ] || return 0
+    passed=$((passed + $(cut -d' ' -f1 <<<"$line"))); failed=$((failed + $(cut -d' ' -f3 <<<"$line")))
+    [[ $line == *skipped* ]] && skipped=$((skipped + $(cut -d' ' -f5 <<<"$line")))
+}
+run domains python3 tools/check_domains.py
+run spec python3 tools/check_spec.py
+for t in "$build"/tests/test_*; do [ -f "$t" ] && [ -x "$t" ] && run "$(basename "$t") (sanitized)" "$t"; done
+for t in "$plain"/tests/test_*; do [ -f "$t" ] && [ -x "$t" ] && run "$(basename "$t")" "$t"; done
+for t in tests/e2e/*.sh; do [ -x "$t" ] && run "$(basename "$t")" "$t" "$plain"; done
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
