@@ -21,6 +21,6 @@ run domains python3 tools/check_domains.py
 run spec python3 tools/check_spec.py
 for t in "$build"/tests/test_*; do [ -f "$t" ] && [ -x "$t" ] && run "$(basename "$t") (sanitized)" "$t"; done
 for t in "$plain"/tests/test_*; do [ -f "$t" ] && [ -x "$t" ] && run "$(basename "$t")" "$t"; done
-for t in tests/e2e/*.sh; do [ -x "$t" ] && run "$(basename "$t")" "$t" "$plain"; done
+for t in tests/e2e/*.sh tests/e2e/*.py; do [ -x "$t" ] && run "$(basename "$t")" "$t" "$plain"; done
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]

@@ -103,7 +103,7 @@ static EVP_CIPHER_CTX *begin(const uint8_t key[HF_SIV_KEY_LEN], int encrypt, str
 enum hf_result hf_siv_seal(const uint8_t key[HF_SIV_KEY_LEN], struct hf_span aad, struct hf_span plain, uint8_t *out)
 {
     int ignored = 0;
-    HF_ASSERT(plain.len > 0 && plain.len <= INT_MAX);
+    HF_ASSERT(plain.len > 0 && plain.len <= INT_MAX); /* libcrypto does nothing at all for an empty text, not even the tag */
     EVP_CIPHER_CTX *context = begin(key, 1, aad, NULL);
     if (!context)
         return HF_NO_MEMORY;
@@ -123,8 +123,11 @@ enum hf_result hf_siv_open(const uint8_t key[HF_SIV_KEY_LEN], struct hf_span aad
     if (!context)
         return HF_NO_MEMORY;
     size_t len = sealed.len - HF_SIV_TAG_LEN;
+    uint8_t nothing[EVP_MAX_BLOCK_LENGTH]; /* no bytes come at the end */
     int written = 0;
-    if (EVP_CipherUpdate(context, out, &written, sealed.data + HF_SIV_TAG_LEN, (int)len) == 1 && (size_t)written == len)
+    int rest = 0;
+    if (EVP_CipherUpdate(context, out, &written, sealed.data + HF_SIV_TAG_LEN, (int)len) == 1 && (size_t)written == len &&
+        EVP_CipherFinal_ex(context, nothing, &rest) == 1 && rest == 0)
         return HF_OK;
     hf_wipe(out, len);
     return HF_DAMAGED;

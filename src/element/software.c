@@ -1,0 +1,176 @@
+#include "element/software.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/base64url.h"
+#include "base/cleanup.h"
+#include "base/cleanup.h"
+#include "base/writer.h"
+#include "os/disk.h"
+#include "os/file.h"
+#include "os/random.h"
+#include "os/secret.h"
+
+#pragma GCC poison memcmp strcpy sprintf
+
+enum { AAD_LEN = 20 };
+
+static void wrap_aad(const uint8_t vault_id[16], uint32_t slot, uint8_t out[AAD_LEN])
+{
+    struct hf_writer writer;
+    hf_writer_init(&writer, out, AAD_LEN);
+    hf_write_bytes(&writer, vault_id, 16);
+    hf_write_u32(&writer, slot);
+    HF_ASSERT(hf_writer_end(&writer) == HF_OK && writer.len == AAD_LEN);
+}
+
+static enum hf_result open_below(int *dir, const char *name)
+{
+    int below = -1;
+    HF_TRY(hf_dir_open(*dir, name, true, &below));
+    hf_cleanup_fd(dir);
+    *dir = below;
+    return HF_OK;
+}
+
+/* The base must be an absolute path that exists ($XDG_STATE_HOME), or $HOME/.local/state, made when it is missing. */
+static enum hf_result open_state(int *ret_dir)
+{
+    const char *state = getenv("XDG_STATE_HOME");
+    const char *home = getenv("HOME");
+    bool given = state && state[0] == '/';
+    const char *base = given ? state : home;
+    if (!base || base[0] != '/')
+        return HF_NOT_FOUND;
+    HF_CLEANUP(fd) int dir = hf_disk->openat(AT_FDCWD, base, O_RDONLY | O_DIRECTORY, 0);
+    if (dir == -ENOENT && given) {
+        int made = hf_disk->mkdirat(AT_FDCWD, base, 0700);
+        dir = made < 0 ? made : hf_disk->openat(AT_FDCWD, base, O_RDONLY | O_DIRECTORY, 0);
+    }
+    if (dir < 0)
+        return hf_result_from_errno(-dir);
+    if (!given) {
+        HF_TRY(open_below(&dir, ".local"));
+        HF_TRY(open_below(&dir, "state"));
+    }
+    HF_TRY(open_below(&dir, "holdfast"));
+    *ret_dir = hf_steal_fd(&dir);
+    return HF_OK;
+}
+
+enum hf_result hf_software_open(struct hf_software *element, const uint8_t vault_id[16], struct hf_error *error)
+{
+    char name[33];
+    HF_CLEANUP(fd) int dir = -1;
+    hf_hex_encode(vault_id, 16, name);
+    enum hf_result result = open_state(&dir);
+    if (result == HF_OK)
+        result = open_below(&dir, name);
+    if (result != HF_OK)
+        return hf_fail(error, HF_UNREACHABLE, "the element's state directory can't be opened (%s); check XDG_STATE_HOME and HOME", hf_result_text(result));
+    if (flock(dir, LOCK_EX | LOCK_NB) < 0)
+        return hf_fail(error, HF_BUSY, "another element serves this vault; close the vault there first");
+    result = hf_element_record_load(dir, &element->record);
+    if (result == HF_NOT_FOUND)
+        element->record = (struct hf_element_record){.state = HF_ELEMENT_EMPTY};
+    else if (result != HF_OK || !hf_equal_ct(element->record.vault_id, vault_id, 16))
+        return hf_fail(error, result == HF_OK ? HF_DAMAGED : result, "the element's record (holdfast/%s/element) can't be used: damaged or of another vault", name);
+    memcpy(element->record.vault_id, vault_id, 16);
+    element->dir = hf_steal_fd(&dir);
+    return HF_OK;
+}
+
+static void fill_slot(struct hf_element_record *record, uint32_t slot, const struct hf_element_auth *auth, struct hf_release_secret *ret_release)
+{
+    uint8_t aad[AAD_LEN];
+    hf_random(ret_release->bytes, sizeof ret_release->bytes);
+    hf_test_note_secret("release-secret", ret_release->bytes, sizeof ret_release->bytes);
+    wrap_aad(record->vault_id, slot, aad);
+    hf_wrap(HF_KDF_SOFT_ELEMENT, auth->bytes, HF_SPAN_OF(aad), HF_SPAN_OF(ret_release->bytes), record->slots[slot].wrap);
+    record->slots[slot].used = true;
+}
+
+enum hf_result hf_software_unwrap(const struct hf_element_record *record, const struct hf_element_auth *auth, struct hf_release_secret *ret_release)
+{
+    uint8_t aad[AAD_LEN];
+    const struct hf_element_slot *slot = &record->slots[record->slot];
+    if (!slot->used)
+        return HF_DAMAGED;
+    wrap_aad(record->vault_id, record->slot, aad);
+    return hf_unwrap(HF_KDF_SOFT_ELEMENT, auth->bytes, HF_SPAN_OF(aad), HF_SPAN_OF(slot->wrap), ret_release->bytes);
+}
+
+/* The new record counts once it is on the disk. */
+static enum hf_result adopt(struct hf_software *element, struct hf_element_record *next)
+{
+    enum hf_result result = hf_element_record_save(element->dir, next);
+    if (result == HF_OK)
+        element->record = *next;
+    hf_wipe(next, sizeof *next);
+    return result;
+}
+
+enum hf_result hf_software_provision(struct hf_software *element, const struct hf_element_auth *auth, const struct hf_policy *policy,
+                                     struct hf_release_secret *ret_release)
+{
+    struct hf_element_record next = {.policy = *policy, .state = HF_ELEMENT_ACTIVE};
+    memcpy(next.vault_id, element->record.vault_id, sizeof next.vault_id);
+    hf_random(next.device.bytes, sizeof next.device.bytes);
+    fill_slot(&next, 0, auth, ret_release);
+    HF_TRY(adopt(element, &next));
+    element->released = true; /* whoever provisions has the passcode */
+    return HF_OK;
+}
+
+enum hf_result hf_software_prepare(struct hf_software *element, const struct hf_element_auth *auth, uint32_t *ret_slot, struct hf_release_secret *ret_release)
+{
+    if (!element->released)
+        return HF_REFUSED;
+    struct hf_element_record next = element->record;
+    uint32_t slot = 1 - next.slot;
+    fill_slot(&next, slot, auth, ret_release);
+    HF_TRY(adopt(element, &next));
+    *ret_slot = slot;
+    return HF_OK;
+}
+
+enum hf_result hf_software_commit(struct hf_software *element, uint32_t slot)
+{
+    if (slot >= HF_ELEMENT_SLOTS || !element->record.slots[slot].used)
+        return HF_DAMAGED;
+    struct hf_element_record next = element->record;
+    if (slot != next.slot) {
+        next.failed = 0;
+        next.delay_s = 0;
+    }
+    next.slot = slot;
+    hf_wipe(&next.slots[1 - slot], sizeof next.slots[0]);
+    return adopt(element, &next);
+}
+
+enum hf_result hf_software_step(struct hf_software *element, uint64_t generation)
+{
+    if (generation <= element->record.generation)
+        return generation == element->record.generation ? HF_OK : HF_REFUSED;
+    struct hf_element_record next = element->record;
+    next.generation = generation;
+    return adopt(element, &next);
+}
+
+enum hf_result hf_software_erase(struct hf_software *element)
+{
+    struct hf_element_record next = {.policy = element->record.policy, .generation = element->record.generation, .state = HF_ELEMENT_ERASED};
+    memcpy(next.vault_id, element->record.vault_id, sizeof next.vault_id);
+    hf_wipe(&element->record.device, sizeof element->record.device);
+    hf_wipe(element->record.slots, sizeof element->record.slots);
+    element->record.state = HF_ELEMENT_ERASED;
+    element->released = false;
+    /* The old bytes are overwritten where they lie, before the file that says so takes their place. */
+    enum hf_result removed = hf_file_remove(element->dir, "element", true);
+    enum hf_result saved = adopt(element, &next);
+    return removed != HF_OK ? removed : saved;
+}

@@ -1,0 +1,31 @@
+#include "proto/owner.h"
+
+void hf_owner_status_write(struct hf_writer *writer, const struct hf_owner_status *status)
+{
+    hf_write_u8(writer, status->state);
+    hf_write_string(writer, status->mountpoint);
+    hf_enclave_status_write(writer, &status->enclave);
+    hf_write_u32(writer, status->open_unless_open);
+    hf_write_u32(writer, status->pid_super);
+    hf_write_u32(writer, status->pid_enclave);
+    hf_write_u32(writer, status->pid_element);
+    hf_write_u32(writer, status->pid_fs);
+    hf_write_u32(writer, status->grace_left_s);
+    hf_write_string(writer, status->enclave_sha256);
+}
+
+void hf_owner_status_read(struct hf_reader *reader, struct hf_owner_status *ret)
+{
+    ret->state = hf_read_u8(reader);
+    if (ret->state > HF_STATE_ERASED)
+        hf_reader_reject(reader);
+    hf_read_string(reader, ret->mountpoint, sizeof ret->mountpoint);
+    hf_enclave_status_read(reader, &ret->enclave);
+    ret->open_unless_open = hf_read_u32(reader);
+    ret->pid_super = hf_read_u32(reader);
+    ret->pid_enclave = hf_read_u32(reader);
+    ret->pid_element = hf_read_u32(reader);
+    ret->pid_fs = hf_read_u32(reader);
+    ret->grace_left_s = hf_read_u32(reader);
+    hf_read_string(reader, ret->enclave_sha256, sizeof ret->enclave_sha256);
+}
