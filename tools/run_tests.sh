@@ -21,6 +21,8 @@ run domains python3 tools/check_domains.py
 run spec python3 tools/check_spec.py
 for t in "$build"/tests/test_*; do [ -f "$t" ] && [ -x "$t" ] && run "$(basename "$t") (sanitized)" "$t"; done
 for t in "$plain"/tests/test_*; do [ -f "$t" ] && [ -x "$t" ] && run "$(basename "$t")" "$t"; done
+if [ -n "${HOLDFAST_VECTORS:-}" ]; then run "published vectors" tests/vectors/run.sh "$plain/tests/vectors"
+else echo "published vectors: skipped, HOLDFAST_VECTORS names no folder"; skipped=$((skipped + 1)); fi
 for t in tests/e2e/*.sh tests/e2e/*.py; do [ -x "$t" ] && run "$(basename "$t")" "$t" "$plain"; done
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]
