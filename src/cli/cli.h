@@ -1,0 +1,104 @@
+/* cli/cli.h: the owner's command. It holds a passcode in transit, in locked memory, and nothing else. Source: spec/01-interface.md. */
+#ifndef HF_CLI_CLI_H
+#define HF_CLI_CLI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "os/process.h"
+#include "proto/message.h"
+#include "proto/mount.h"
+#include "proto/owner.h"
+
+#define HF_CLI_VERSION "0.1"
+#define HF_CLI_PASSCODE_MAX 1024
+#define HF_CLI_STRENGTH_BITS 64.0
+
+struct cli_options {
+    const char *words[64]; /* what is no option: the vault, the mountpoint, paths */
+    size_t word_count;
+    bool help, json, now, force, locked, foreground, allow_other, yes, test, no_recovery;
+    int passcode_fd, new_passcode_fd; /* -1: the terminal */
+    const char *recovery_file;
+    unsigned class; /* 0: none given */
+    uint32_t element_kind;
+    const char *tcti;
+    bool attempts_set, delays_set;
+    struct hf_policy policy;
+    uint32_t kdf_memory_kib, kdf_passes;
+    uint32_t passphrase_words;
+};
+
+/* A passcode as it was typed, in locked memory. */
+struct cli_secret {
+    size_t len;
+    uint8_t bytes[HF_CLI_PASSCODE_MAX];
+};
+
+/* A connection to the vault's supervisor, and the child when this command started it. */
+struct cli_link {
+    char vault[4096];
+    bool have_id;
+    uint8_t vault_id[16];
+    uint32_t element_kind; /* from the public header; AUTO when there is none */
+    int socket;
+    bool living; /* it served the vault before */
+    struct hf_process child;
+    uint8_t out[HF_IPC_MAX], in[HF_IPC_MAX];
+};
+
+/* parse.c */
+int cli_parse(int argc, char **argv, const char *allowed, struct cli_options *ret);
+/* help.c */
+bool cli_help(const char *verb); /* false: no such verb */
+
+/* link.c */
+enum hf_result cli_vault_path(struct cli_link *link, const char *vault, bool may_be_absent, struct hf_error *error);
+enum hf_result cli_connect(struct cli_link *link, const char *vault, bool may_be_absent, struct hf_error *error);
+/* The living supervisor only: HF_NOT_FOUND when the vault is closed. */
+enum hf_result cli_connect_living(struct cli_link *link, const char *vault, struct hf_error *error);
+void cli_begin(struct cli_link *link, struct hf_writer *writer, uint16_t verb);
+/* Sends, prints what comes before the reply, returns the verdict. findings: counts what `check` names. */
+enum hf_result cli_call(struct cli_link *link, struct hf_writer *request, int secret, bool json, struct hf_error *error, struct hf_reader *ret_body);
+void cli_hang_up(struct cli_link *link);
+
+/* ask.c */
+struct cli_secret *cli_secret_new(void);
+void cli_secret_free(struct cli_secret **secret);
+void cli_json_string(const char *text);
+enum hf_result cli_ask(const char *prompt, int fd, bool twice, struct cli_secret *ret, struct hf_error *error);
+enum hf_result cli_strong_enough(const struct cli_secret *secret, uint32_t element_kind, struct hf_error *error);
+enum hf_result cli_secret_pair(int ret_ends[2], struct hf_error *error);
+enum hf_result cli_secret_send(int end, uint8_t kind, const void *bytes, size_t len, struct hf_error *error);
+
+/* phrase.c */
+void cli_words(unsigned count, char *out, size_t cap);
+enum hf_result cli_take_recovery(int end, const char *file, struct hf_error *error);
+enum hf_result cli_send_recovery(int end, const char *file, struct hf_error *error);
+int cli_passphrase(const struct cli_options *options);
+
+/* status.c */
+void cli_status_print(const char *vault, const struct hf_owner_status *status, bool json);
+const char *cli_element_name(uint32_t kind);
+
+/* verbs.c, tree.c */
+enum hf_result cli_create(const struct cli_options *options, struct hf_error *error);
+enum hf_result cli_open(const struct cli_options *options, struct hf_error *error);
+enum hf_result cli_open_at(struct cli_link *link, const char *mountpoint, const struct cli_options *options, struct hf_error *error);
+enum hf_result cli_unlock(const struct cli_options *options, struct hf_error *error);
+enum hf_result cli_lock(const struct cli_options *options, struct hf_error *error);
+enum hf_result cli_close(const struct cli_options *options, struct hf_error *error);
+enum hf_result cli_close_link(struct cli_link *link, bool force, struct hf_error *error);
+enum hf_result cli_status(const struct cli_options *options, struct hf_error *error);
+enum hf_result cli_passcode(const struct cli_options *options, struct hf_error *error);
+enum hf_result cli_recover(const struct cli_options *options, struct hf_error *error);
+enum hf_result cli_replace(const struct cli_options *options, struct hf_error *error);
+enum hf_result cli_rotate(const struct cli_options *options, struct hf_error *error);
+enum hf_result cli_erase(const struct cli_options *options, struct hf_error *error);
+enum hf_result cli_protect(const struct cli_options *options, struct hf_error *error);
+enum hf_result cli_export(const struct cli_options *options, struct hf_error *error);
+enum hf_result cli_check(const struct cli_options *options, struct hf_error *error);
+enum hf_result cli_copy_tree(const char *from, const char *to, uint64_t *ret_done, uint64_t *ret_bad, struct hf_error *error);
+
+#endif

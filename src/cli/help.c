@@ -1,0 +1,49 @@
+/* cli/help.c: what --help says. */
+#include "cli/cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *verb, *usage, *text;
+} helps[] = {
+    {"create", "create VAULT [--element tpm2|software|auto] [--tcti CONF] [--attempts N] [--delays S,S,...] [--grace S] [--inactivity S]\n"
+               "       [--kdf auto|MIB,PASSES] [--profile plain|personal] [--no-recovery | --recovery-file FILE] [--passcode-fd N]",
+     "Makes a vault in an absent or empty directory and shows its recovery phrase, this once. Without a TPM a strong passphrase is needed."},
+    {"open", "open VAULT MOUNTPOINT [--passcode-fd N] [--locked] [--foreground] [--allow-other]",
+     "Starts the programs, unlocks and mounts. --locked: before the first unlock. --foreground: waits until it is closed."},
+    {"unlock", "unlock VAULT [--passcode-fd N]", "Unlocks an open vault."},
+    {"lock", "lock VAULT [--now]", "Takes the keys of class complete away after the grace period, or at once with --now."},
+    {"close", "close VAULT [--force]", "Unmounts and stops everything. --force: also when files are in use; they fail from then on."},
+    {"status", "status VAULT [--json]", "What the vault is and how strong it really is."},
+    {"passcode", "passcode VAULT [--passcode-fd N --new-passcode-fd M]", "Changes the passcode. N and M may be the same descriptor: one line each."},
+    {"protect", "protect [--class complete|unless-open|after-unlock|always] PATH...", "Sets the class of files and directories of an open vault, or shows it."},
+    {"rotate", "rotate VAULT [--class C]", "Makes new class keys and re-encrypts the files under them. The vault must be open and unlocked."},
+    {"recover", "recover VAULT [--test] [--recovery-file FILE] [--new-passcode-fd M] [--element KIND] [--tcti CONF]",
+     "With the recovery phrase: a new element, a new passcode and new class keys. --test: only tries whether the phrase opens the vault."},
+    {"recovery", "recovery replace VAULT [--passcode-fd N] [--recovery-file FILE]", "Makes a new recovery phrase. Copies made before keep the old one."},
+    {"erase", "erase VAULT [--yes]", "Destroys all keys at once, the recovery keybag included. Needs no passcode. There is no way back."},
+    {"export", "export VAULT DIR [--passcode-fd N]", "Copies everything as plain files. Exit 7 when something could not be read; the rest is there."},
+    {"check", "check VAULT [--json] [--passcode-fd N]", "Authenticates everything that can be and names damage by path. Exit 7 when there is some."},
+    {"passphrase", "passphrase [--words N]", "Prints a passphrase of N (6 to 24) random words, 11 bits each."},
+};
+
+bool cli_help(const char *verb)
+{
+    if (!verb)
+        (void)printf("holdfast: phone-grade data protection\n\n");
+    bool found = !verb;
+    for (size_t i = 0; i < sizeof helps / sizeof helps[0]; i++) {
+        if (verb && strcmp(verb, helps[i].verb) != 0)
+            continue;
+        found = true;
+        (void)printf("holdfast %s\n    %s\n", helps[i].usage, helps[i].text);
+    }
+    if (!found)
+        (void)fprintf(stderr, "holdfast: %s: no such verb\n", verb);
+    if (found)
+        (void)printf("\nPasscodes come from the terminal or from --passcode-fd N (one line), never from the command line or the environment.\n"
+                     "Exit: 0 done, 1 failed, 2 usage, 3 wrong passcode, 4 in a delay, 5 erased or limit reached, 6 locked, 7 tampered or damaged,\n"
+                     "8 refused by policy, 9 the element cannot be reached.\n");
+    return found;
+}

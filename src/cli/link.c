@@ -1,0 +1,180 @@
+/* cli/link.c: finding or starting the vault's supervisor, and one verb at a time to it. */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "os/disk.h"
+#include "os/file.h"
+#include "proto/socket_path.h"
+
+static void read_public(struct cli_link *link)
+{
+    static uint8_t bytes[HF_KEYBAG_MAX];
+    static struct hf_keybag_view view;
+    char path[4200];
+    size_t len = 0;
+    (void)snprintf(path, sizeof path, "%s/.holdfast", link->vault);
+    HF_CLEANUP(fd) int dir = hf_disk->openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW, 0);
+    if (dir < 0 || hf_file_read(dir, "keybag", bytes, sizeof bytes, &len) != HF_OK)
+        return;
+    if (hf_keybag_parse(HF_SPAN(bytes, len), &view, NULL) != HF_OK)
+        return;
+    memcpy(link->vault_id, view.header.vault_id, sizeof link->vault_id);
+    link->element_kind = view.header.element_kind;
+    link->have_id = true;
+}
+
+enum hf_result cli_vault_path(struct cli_link *link, const char *vault, bool may_be_absent, struct hf_error *error)
+{
+    link->socket = -1;
+    link->child.pidfd = -1;
+    if (realpath(vault, link->vault)) {
+        read_public(link);
+        return HF_OK;
+    }
+    if (errno != ENOENT || !may_be_absent)
+        return hf_fail(error, errno == ENOENT ? HF_NOT_FOUND : HF_FAILED, "%s: %s", vault, strerror(errno));
+    char parent[PATH_MAX];
+    char copy[PATH_MAX];
+    if ((size_t)snprintf(copy, sizeof copy, "%s", vault) >= sizeof copy)
+        return hf_fail(error, HF_USAGE, "the vault's path is too long");
+    size_t len = strlen(copy);
+    while (len > 1 && copy[len - 1] == '/')
+        copy[--len] = '\0';
+    char *slash = strrchr(copy, '/');
+    const char *name = slash ? slash + 1 : copy;
+    if (slash)
+        *slash = '\0';
+    if (!realpath(slash ? (copy[0] ? copy : "/") : ".", parent))
+        return hf_fail(error, HF_NOT_FOUND, "%s: its parent directory is not there", vault);
+    if ((size_t)snprintf(link->vault, sizeof link->vault, "%s/%s", strcmp(parent, "/") == 0 ? "" : parent, name) >= sizeof link->vault)
+        return hf_fail(error, HF_USAGE, "the vault's path is too long");
+    return HF_OK;
+}
+
+static bool connect_living(struct cli_link *link)
+{
+    char path[HF_SOCKET_PATH_MAX];
+    uid_t uid = 0;
+    pid_t pid = 0;
+    if (!link->have_id || hf_socket_path(link->vault_id, false, path, NULL) != HF_OK || hf_ipc_connect(path, &link->socket) != HF_OK) {
+        link->socket = -1;
+        return false;
+    }
+    if (hf_ipc_peer(link->socket, &uid, &pid) != HF_OK || uid != geteuid()) {
+        hf_cleanup_fd(&link->socket);
+        link->socket = -1;
+        return false;
+    }
+    link->living = true;
+    return true;
+}
+
+enum hf_result cli_connect_living(struct cli_link *link, const char *vault, struct hf_error *error)
+{
+    HF_TRY(cli_vault_path(link, vault, false, error));
+    if (connect_living(link))
+        return HF_OK;
+    return hf_fail(error, HF_NOT_FOUND, "%s: not open; holdfast open it first", vault);
+}
+
+enum hf_result cli_connect(struct cli_link *link, const char *vault, bool may_be_absent, struct hf_error *error)
+{
+    char path[PATH_MAX];
+    int pair[2];
+    HF_TRY(cli_vault_path(link, vault, may_be_absent, error));
+    if (connect_living(link))
+        return HF_OK;
+    if (hf_process_find("holdfast-super", path, sizeof path) != HF_OK)
+        return hf_fail(error, HF_NOT_FOUND, "holdfast-super: not found beside this program; is Holdfast installed whole?");
+    if (hf_ipc_pair(pair) != HF_OK)
+        return hf_fail(error, HF_FAILED, "no socketpair");
+    link->socket = pair[0];
+    HF_CLEANUP(fd) int theirs = pair[1];
+    const char *const argv[] = {"holdfast-super", NULL};
+    enum hf_result result = hf_process_start(path, argv, NULL, HF_FD_SUPER_OWNER, &theirs, 1, &link->child);
+    return result == HF_OK ? HF_OK : hf_fail(error, result, "%s: cannot be started: %s", path, hf_result_text(result));
+}
+
+void cli_begin(struct cli_link *link, struct hf_writer *writer, uint16_t verb)
+{
+    hf_message_begin(writer, link->out, sizeof link->out, verb);
+}
+
+static void show_progress(struct hf_reader *reader)
+{
+    char what[128];
+    uint64_t done = hf_read_u64(reader);
+    uint64_t total = hf_read_u64(reader);
+    hf_read_string(reader, what, sizeof what);
+    if (hf_reader_end(reader) == HF_OK && isatty(2))
+        (void)fprintf(stderr, "\r%s: %llu of %llu%s", what, (unsigned long long)done, (unsigned long long)total, done == total ? "\n" : "");
+}
+
+static void show_finding(struct hf_reader *reader, bool json)
+{
+    static char path[4096];
+    char what[512];
+    static bool first = true;
+    unsigned severity = hf_read_u8(reader);
+    hf_read_string(reader, path, sizeof path);
+    hf_read_string(reader, what, sizeof what);
+    if (hf_reader_end(reader) != HF_OK)
+        return;
+    if (!json) {
+        (void)printf("%s: %s\n", path, what);
+        return;
+    }
+    (void)printf("%s{\"severity\":%u,\"path\":", first ? "" : ",", severity);
+    cli_json_string(path);
+    (void)printf(",\"what\":");
+    cli_json_string(what);
+    (void)printf("}");
+    first = false;
+}
+
+enum hf_result cli_call(struct cli_link *link, struct hf_writer *request, int secret, bool json, struct hf_error *error, struct hf_reader *ret_body)
+{
+    enum hf_result result = hf_writer_end(request);
+    if (result == HF_OK)
+        result = hf_ipc_send(link->socket, hf_writer_span(request), &secret, secret >= 0 ? 1 : 0);
+    while (result == HF_OK) {
+        size_t len = 0;
+        struct hf_reader reader;
+        struct hf_error verdict = {.result = HF_OK};
+        result = hf_ipc_recv(link->socket, link->in, sizeof link->in, &len, NULL, 0, NULL, -1);
+        if (result != HF_OK)
+            break;
+        hf_reader_init(&reader, HF_SPAN(link->in, len));
+        uint16_t type = hf_read_u16(&reader);
+        if (type == HF_MSG_PROGRESS) {
+            show_progress(&reader);
+            continue;
+        }
+        if (type == HF_FS_FINDING) {
+            show_finding(&reader, json);
+            continue;
+        }
+        result = hf_reply_parse(HF_SPAN(link->in, len), &verdict, ret_body);
+        if (result == HF_OK && verdict.result != HF_OK)
+            *error = verdict;
+        if (result == HF_OK)
+            return verdict.result;
+    }
+    return hf_fail(error, HF_FAILED, "the vault's supervisor does not answer: %s", hf_result_text(result));
+}
+
+/* A supervisor that serves nothing ends when this connection does; one that has mounted goes on. */
+void cli_hang_up(struct cli_link *link)
+{
+    hf_cleanup_fd(&link->socket);
+    link->socket = -1;
+    hf_cleanup_fd(&link->child.pidfd);
+    link->child.pidfd = -1;
+}

@@ -1,0 +1,123 @@
+/* cli/status.c: what a vault says about itself, for people and as one JSON object. */
+#include "cli/cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/base64url.h"
+
+static const char *state_name(unsigned state)
+{
+    static const char *const names[] = {"closed", "before-first-unlock", "unlocked", "locking", "locked", "erased"};
+    return state < sizeof names / sizeof names[0] ? names[state] : "unknown";
+}
+
+const char *cli_element_name(uint32_t kind)
+{
+    return kind == HF_ELEMENT_TPM2 ? "tpm2" : kind == HF_ELEMENT_SOFTWARE ? "software" : "none";
+}
+
+void cli_json_string(const char *text)
+{
+    (void)putchar('"');
+    for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
+        if (*at == '"' || *at == '\\')
+            (void)printf("\\%c", *at);
+        else if (*at < 0x20 || *at == 0x7f)
+            (void)printf("\\u%04x", *at);
+        else
+            (void)putchar(*at);
+    }
+    (void)putchar('"');
+}
+
+static void print_json(const struct hf_owner_status *status)
+{
+    const struct hf_enclave_status *enclave = &status->enclave;
+    const struct hf_element_status *element = &enclave->element;
+    const struct hf_policy *policy = &enclave->policy;
+    char id[33];
+    hf_hex_encode(enclave->vault_id, 16, id);
+    (void)printf("{\"vault_id\":\"%s\",\"state\":\"%s\",\"mountpoint\":", id, state_name(status->state));
+    if (status->mountpoint[0])
+        cli_json_string(status->mountpoint);
+    else
+        (void)printf("null");
+    (void)printf(",\"element\":{\"kind\":\"%s\",\"hardware\":%s,\"vendor\":", cli_element_name(element->kind), element->hardware ? "true" : "false");
+    cli_json_string(element->vendor);
+    (void)printf(",\"failed\":%u,\"limit\":%u,\"retry_after_s\":%u,\"erase\":%s,\"finished\":%s,\"generation\":%llu", element->failed, element->limit,
+                 element->retry_after_s, element->erases ? "true" : "false", element->state == HF_ELEMENT_FINISHED ? "true" : "false",
+                 (unsigned long long)element->generation);
+    size_t len = strlen(element->public_json); /* an object's text: its fields become ours */
+    if (len > 2 && element->public_json[0] == '{' && element->public_json[len - 1] == '}')
+        (void)printf(",%.*s", (int)(len - 2), element->public_json + 1);
+    (void)printf("},\"classes\":{");
+    for (unsigned class = HF_CLASS_FIRST; class <= HF_CLASS_LAST; class++)
+        (void)printf("%s\"%s\":%s", class > HF_CLASS_FIRST ? "," : "", hf_class_name(class), enclave->available & HF_CLASS_BIT(class) ? "true" : "false");
+    (void)printf("},\"open_unless_open\":%u,\"failed_since_unlock\":%u,\"settings\":{\"attempts\":%u,\"delays\":[", status->open_unless_open,
+                 enclave->failed_since_unlock, policy->attempts);
+    for (uint32_t i = 0; i < policy->delay_count && i < HF_KEYBAG_DELAYS_MAX; i++)
+        (void)printf("%s%u", i ? "," : "", policy->delay_s[i]);
+    (void)printf("],\"grace_s\":%u,\"inactivity_s\":%u,\"profile\":\"%s\",\"recovery\":%s,\"kdf_memory_kib\":%u,\"kdf_passes\":%u,\"kdf_lanes\":%u}",
+                 policy->grace_s, policy->inactivity_s, policy->profile ? "personal" : "plain", enclave->has_recovery ? "true" : "false",
+                 enclave->kdf_memory_kib, enclave->kdf_passes, enclave->kdf_lanes);
+    const uint32_t pids[] = {status->pid_super, status->pid_enclave, status->pid_element, status->pid_fs};
+    static const char *const programs[] = {"holdfast-super", "holdfast-enclave", "holdfast-element", "holdfast-fs"};
+    bool any = false;
+    (void)printf(",\"pids\":{");
+    for (size_t i = 0; i < 4; i++) {
+        if (pids[i]) {
+            (void)printf("%s\"%s\":%u", any ? "," : "", programs[i], pids[i]);
+            any = true;
+        }
+    }
+    static const char *const memory[] = {"none", "memfd_secret", "mlock"};
+    (void)printf("},\"grace_left_s\":%u,\"generation\":%llu,\"secret_memory\":\"%s\",\"note\":", status->grace_left_s, (unsigned long long)enclave->generation,
+                 memory[enclave->secret_memory < 3 ? enclave->secret_memory : 0]);
+    cli_json_string(enclave->note);
+    (void)printf(",\"version\":\"%s\",\"enclave_sha256\":", HF_CLI_VERSION);
+    if (status->enclave_sha256[0])
+        cli_json_string(status->enclave_sha256);
+    else
+        (void)printf("null");
+    (void)printf("}\n");
+}
+
+static void print_human(const char *vault, const struct hf_owner_status *status)
+{
+    const struct hf_enclave_status *enclave = &status->enclave;
+    const struct hf_element_status *element = &enclave->element;
+    (void)printf("%s: %s", vault, state_name(status->state));
+    if (status->mountpoint[0])
+        (void)printf(", at %s", status->mountpoint);
+    if (status->state == HF_STATE_LOCKING)
+        (void)printf(", %u s of grace left", status->grace_left_s);
+    if (status->state == HF_STATE_LOCKED && status->open_unless_open)
+        (void)printf(", %u files of class unless-open still open", status->open_unless_open);
+    (void)printf("\n");
+    if (element->kind == HF_ELEMENT_TPM2)
+        (void)printf("element: guesses counted by %s%s\n", element->vendor[0] ? element->vendor : "TPM", element->hardware ? "" : " (emulated TPM: not hardware)");
+    else if (element->kind == HF_ELEMENT_SOFTWARE)
+        (void)printf("element: software: %s; strength = passphrase x Argon2id\n", element->limit ? "the limit holds against this program only" : "no guess limit");
+    (void)printf("tries: %u failed", element->failed);
+    if (element->limit)
+        (void)printf(" of %u", element->limit);
+    if (element->retry_after_s)
+        (void)printf(", the next in %u s", element->retry_after_s);
+    if (element->state == HF_ELEMENT_FINISHED)
+        (void)printf(", the limit is reached: only the recovery phrase opens it");
+    (void)printf("\nclasses:");
+    for (unsigned class = HF_CLASS_FIRST; class <= HF_CLASS_LAST; class++)
+        (void)printf(" %s %s%s", hf_class_name(class), enclave->available & HF_CLASS_BIT(class) ? "yes" : "no", class < HF_CLASS_LAST ? "," : "\n");
+    (void)printf("recovery phrase: %s; Argon2id %u MiB, %u passes\n", enclave->has_recovery ? "yes" : "none", enclave->kdf_memory_kib / 1024, enclave->kdf_passes);
+    if (enclave->note[0])
+        (void)printf("note: %s\n", enclave->note);
+}
+
+void cli_status_print(const char *vault, const struct hf_owner_status *status, bool json)
+{
+    if (json)
+        print_json(status);
+    else
+        print_human(vault, status);
+}

@@ -1,0 +1,365 @@
+/* cli/verbs.c: one function for each verb of the owner. */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/base64url.h"
+#include "os/file.h"
+
+static struct cli_link the_link;
+
+static enum hf_result vault_word(const struct cli_options *options, size_t count, struct hf_error *error)
+{
+    if (options->word_count != count)
+        return hf_fail(error, HF_USAGE, "%zu words are needed here; see --help", count);
+    return HF_OK;
+}
+
+/* auto: the TPM where there is one. Named here already, because the limit's default and the passphrase's floor depend on it. */
+static uint32_t resolve_element(const struct cli_options *options)
+{
+    if (options->element_kind != HF_ELEMENT_AUTO)
+        return options->element_kind;
+    return options->tcti[0] || access("/dev/tpmrm0", R_OK | W_OK) == 0 ? HF_ELEMENT_TPM2 : HF_ELEMENT_SOFTWARE;
+}
+
+static void default_policy(const struct cli_options *options, uint32_t kind, struct hf_policy *policy)
+{
+    static const uint32_t delays[] = {60, 300, 900, 3600, 10800, 28800, 86400};
+    *policy = options->policy;
+    if (!options->attempts_set)
+        policy->attempts = kind == HF_ELEMENT_TPM2 ? 10 : 0;
+    if (!options->delays_set) {
+        policy->delay_count = kind == HF_ELEMENT_TPM2 ? 6 : 7;
+        memcpy(policy->delay_s, delays, policy->delay_count * sizeof delays[0]);
+    }
+}
+
+static enum hf_result create_with(const struct cli_options *options, int mine, int theirs, struct hf_error *error)
+{
+    struct hf_writer request;
+    struct hf_reader body;
+    struct hf_policy policy;
+    char id[33];
+    uint8_t bytes[16];
+    uint32_t kind = resolve_element(options);
+    struct cli_secret *secret = cli_secret_new();
+    enum hf_result result = cli_ask("New passcode (Enter alone: six random words)", options->passcode_fd, true, secret, error);
+    if (result == HF_OK)
+        result = cli_strong_enough(secret, kind, error);
+    if (result == HF_OK)
+        result = cli_secret_send(mine, HF_SECRET_PASSCODE, secret->bytes, secret->len, error);
+    cli_secret_free(&secret);
+    HF_TRY(result);
+    HF_TRY(cli_connect(&the_link, options->words[0], true, error));
+    if (the_link.living)
+        return hf_fail(error, HF_EXISTS, "%s: a vault already, and open", options->words[0]);
+    default_policy(options, kind, &policy);
+    cli_begin(&the_link, &request, HF_OWN_CREATE);
+    hf_write_string(&request, the_link.vault);
+    hf_policy_write(&request, &policy);
+    hf_write_u32(&request, options->kdf_memory_kib);
+    hf_write_u32(&request, options->kdf_passes);
+    hf_write_u32(&request, kind);
+    hf_write_string(&request, options->tcti);
+    hf_write_u8(&request, !options->no_recovery);
+    HF_TRY(cli_call(&the_link, &request, theirs, false, error, &body));
+    hf_read_bytes(&body, bytes, sizeof bytes);
+    hf_hex_encode(bytes, sizeof bytes, id);
+    (void)printf("%s: made, with the %s element; vault %s\n", the_link.vault, cli_element_name(kind), id);
+    if (options->no_recovery) {
+        (void)fprintf(stderr, "holdfast: warning: no recovery phrase: if the passcode or this machine is lost, so is everything\n");
+        return HF_OK;
+    }
+    return cli_take_recovery(mine, options->recovery_file, error);
+}
+
+/* Runs fn with a fresh secret channel. */
+static enum hf_result with_pair(const struct cli_options *options, enum hf_result (*fn)(const struct cli_options *, int, int, struct hf_error *),
+                                struct hf_error *error)
+{
+    int ends[2];
+    HF_TRY(cli_secret_pair(ends, error));
+    enum hf_result result = fn(options, ends[0], ends[1], error);
+    hf_cleanup_fd(&ends[0]);
+    hf_cleanup_fd(&ends[1]);
+    cli_hang_up(&the_link);
+    return result;
+}
+
+enum hf_result cli_create(const struct cli_options *options, struct hf_error *error)
+{
+    HF_TRY(vault_word(options, 1, error));
+    if (options->no_recovery && options->recovery_file)
+        return hf_fail(error, HF_USAGE, "--no-recovery and --recovery-file exclude each other");
+    if (options->recovery_file && access(options->recovery_file, F_OK) == 0)
+        return hf_fail(error, HF_EXISTS, "%s: exists already; the phrase overwrites nothing", options->recovery_file);
+    return with_pair(options, create_with, error);
+}
+
+static enum hf_result ask_and_send(const char *prompt, int fd, int end, struct hf_error *error)
+{
+    struct cli_secret *secret = cli_secret_new();
+    enum hf_result result = cli_ask(prompt, fd, false, secret, error);
+    if (result == HF_OK)
+        result = cli_secret_send(end, HF_SECRET_PASSCODE, secret->bytes, secret->len, error);
+    cli_secret_free(&secret);
+    return result;
+}
+
+static enum hf_result read_status(struct hf_reader *body, struct hf_owner_status *ret, struct hf_error *error)
+{
+    memset(ret, 0, sizeof *ret);
+    hf_owner_status_read(body, ret);
+    if (hf_reader_end(body) != HF_OK)
+        return hf_fail(error, HF_PROTOCOL, "the supervisor's status is malformed; are all programs of one version?");
+    return HF_OK;
+}
+
+static void tell_failures(const struct hf_owner_status *status)
+{
+    if (status->enclave.failed_since_unlock)
+        (void)fprintf(stderr, "holdfast: %u failed tries since the last unlock\n", status->enclave.failed_since_unlock);
+}
+
+enum hf_result cli_open_at(struct cli_link *link, const char *mountpoint, const struct cli_options *options, struct hf_error *error)
+{
+    static struct hf_owner_status status;
+    char path[PATH_MAX];
+    int ends[2];
+    struct hf_writer request;
+    struct hf_reader body;
+    if (!realpath(mountpoint, path))
+        return hf_fail(error, errno == ENOENT ? HF_NOT_FOUND : HF_FAILED, "%s: %s", mountpoint, strerror(errno));
+    HF_TRY(cli_secret_pair(ends, error));
+    HF_CLEANUP(fd) int mine = ends[0];
+    HF_CLEANUP(fd) int theirs = ends[1];
+    if (!options->locked)
+        HF_TRY(ask_and_send("Passcode", options->passcode_fd, mine, error));
+    cli_begin(link, &request, HF_OWN_OPEN);
+    hf_write_string(&request, link->vault);
+    hf_write_string(&request, path);
+    hf_write_u32(&request, (options->locked ? HF_OPEN_LOCKED : 0) | (options->allow_other ? HF_OPEN_ALLOW_OTHER : 0));
+    HF_TRY(cli_call(link, &request, options->locked ? -1 : theirs, false, error, &body));
+    HF_TRY(read_status(&body, &status, error));
+    tell_failures(&status);
+    return HF_OK;
+}
+
+enum hf_result cli_open(const struct cli_options *options, struct hf_error *error)
+{
+    HF_TRY(vault_word(options, 2, error));
+    HF_TRY(cli_connect(&the_link, options->words[0], false, error));
+    if (the_link.living)
+        return hf_fail(error, HF_BUSY, "%s: open already; see holdfast status", options->words[0]);
+    HF_TRY(cli_open_at(&the_link, options->words[1], options, error));
+    (void)printf("%s: open at %s\n", the_link.vault, options->words[1]);
+    (void)fflush(stdout);
+    if (options->foreground) {
+        struct hf_writer request;
+        struct hf_reader body;
+        struct hf_error ignored;
+        cli_begin(&the_link, &request, HF_OWN_WAIT);
+        (void)cli_call(&the_link, &request, -1, false, &ignored, &body);
+    }
+    cli_hang_up(&the_link);
+    return HF_OK;
+}
+
+static enum hf_result unlock_with(const struct cli_options *options, int mine, int theirs, struct hf_error *error)
+{
+    static struct hf_owner_status status;
+    struct hf_writer request;
+    struct hf_reader body;
+    HF_TRY(cli_connect_living(&the_link, options->words[0], error));
+    HF_TRY(ask_and_send("Passcode", options->passcode_fd, mine, error));
+    cli_begin(&the_link, &request, HF_OWN_UNLOCK);
+    HF_TRY(cli_call(&the_link, &request, theirs, false, error, &body));
+    HF_TRY(read_status(&body, &status, error));
+    tell_failures(&status);
+    return HF_OK;
+}
+
+enum hf_result cli_unlock(const struct cli_options *options, struct hf_error *error)
+{
+    HF_TRY(vault_word(options, 1, error));
+    return with_pair(options, unlock_with, error);
+}
+
+enum hf_result cli_lock(const struct cli_options *options, struct hf_error *error)
+{
+    struct hf_writer request;
+    struct hf_reader body;
+    HF_TRY(vault_word(options, 1, error));
+    HF_TRY(cli_connect_living(&the_link, options->words[0], error));
+    cli_begin(&the_link, &request, HF_OWN_LOCK);
+    hf_write_u8(&request, options->now);
+    return cli_call(&the_link, &request, -1, false, error, &body);
+}
+
+enum hf_result cli_close_link(struct cli_link *link, bool force, struct hf_error *error)
+{
+    struct hf_writer request;
+    struct hf_reader body;
+    cli_begin(link, &request, HF_OWN_CLOSE);
+    hf_write_u8(&request, force);
+    enum hf_result result = cli_call(link, &request, -1, false, error, &body);
+    uint8_t byte[1];
+    size_t len = 0;
+    /* The supervisor ends now: when it has let go, the vault can be opened again. */
+    if (result == HF_OK && hf_ipc_recv(link->socket, byte, sizeof byte, &len, NULL, 0, NULL, 10000) == HF_OK)
+        return HF_OK;
+    return result;
+}
+
+enum hf_result cli_close(const struct cli_options *options, struct hf_error *error)
+{
+    HF_TRY(vault_word(options, 1, error));
+    HF_TRY(cli_connect_living(&the_link, options->words[0], error));
+    return cli_close_link(&the_link, options->force, error);
+}
+
+enum hf_result cli_status(const struct cli_options *options, struct hf_error *error)
+{
+    static struct hf_owner_status status;
+    struct hf_writer request;
+    struct hf_reader body;
+    HF_TRY(vault_word(options, 1, error));
+    HF_TRY(cli_connect(&the_link, options->words[0], false, error));
+    cli_begin(&the_link, &request, HF_OWN_STATUS);
+    hf_write_string(&request, the_link.vault);
+    HF_TRY(cli_call(&the_link, &request, -1, false, error, &body));
+    HF_TRY(read_status(&body, &status, error));
+    if (!the_link.living) { /* the programs that answered have ended already */
+        status.pid_super = status.pid_enclave = status.pid_element = 0;
+    }
+    cli_status_print(the_link.vault, &status, options->json);
+    cli_hang_up(&the_link);
+    return HF_OK;
+}
+
+static enum hf_result send_new(const struct cli_options *options, uint32_t kind, int mine, struct hf_error *error)
+{
+    struct cli_secret *fresh = cli_secret_new();
+    enum hf_result result = cli_ask("New passcode (Enter alone: six random words)", options->new_passcode_fd, true, fresh, error);
+    if (result == HF_OK)
+        result = cli_strong_enough(fresh, kind, error);
+    if (result == HF_OK)
+        result = cli_secret_send(mine, HF_SECRET_NEW_PASSCODE, fresh->bytes, fresh->len, error);
+    cli_secret_free(&fresh);
+    return result;
+}
+
+static enum hf_result passcode_with(const struct cli_options *options, int mine, int theirs, struct hf_error *error)
+{
+    struct hf_writer request;
+    struct hf_reader body;
+    HF_TRY(cli_vault_path(&the_link, options->words[0], false, error));
+    HF_TRY(ask_and_send("Old passcode", options->passcode_fd, mine, error));
+    HF_TRY(send_new(options, the_link.element_kind, mine, error));
+    HF_TRY(cli_connect(&the_link, options->words[0], false, error));
+    cli_begin(&the_link, &request, HF_OWN_PASSCODE);
+    hf_write_string(&request, the_link.vault);
+    HF_TRY(cli_call(&the_link, &request, theirs, false, error, &body));
+    (void)printf("%s: the passcode is changed\n", the_link.vault);
+    return HF_OK;
+}
+
+enum hf_result cli_passcode(const struct cli_options *options, struct hf_error *error)
+{
+    HF_TRY(vault_word(options, 1, error));
+    return with_pair(options, passcode_with, error);
+}
+
+static enum hf_result recover_with(const struct cli_options *options, int mine, int theirs, struct hf_error *error)
+{
+    struct hf_writer request;
+    struct hf_reader body;
+    uint32_t kind = resolve_element(options);
+    HF_TRY(cli_vault_path(&the_link, options->words[0], false, error));
+    HF_TRY(cli_send_recovery(mine, options->recovery_file, error));
+    if (!options->test)
+        HF_TRY(send_new(options, kind, mine, error));
+    HF_TRY(cli_connect(&the_link, options->words[0], false, error));
+    cli_begin(&the_link, &request, HF_OWN_RECOVER);
+    hf_write_string(&request, the_link.vault);
+    hf_write_u8(&request, options->test);
+    hf_write_u32(&request, kind);
+    hf_write_string(&request, options->tcti);
+    HF_TRY(cli_call(&the_link, &request, theirs, false, error, &body));
+    if (options->test)
+        (void)printf("%s: the recovery phrase opens it\n", the_link.vault);
+    else
+        (void)printf("%s: recovered; %u new class keys. Open it and run `holdfast rotate` to re-encrypt the files under them\n", the_link.vault,
+                     hf_read_u32(&body));
+    return HF_OK;
+}
+
+enum hf_result cli_recover(const struct cli_options *options, struct hf_error *error)
+{
+    HF_TRY(vault_word(options, 1, error));
+    return with_pair(options, recover_with, error);
+}
+
+static enum hf_result replace_with(const struct cli_options *options, int mine, int theirs, struct hf_error *error)
+{
+    struct hf_writer request;
+    struct hf_reader body;
+    HF_TRY(cli_connect(&the_link, options->words[1], false, error));
+    HF_TRY(ask_and_send("Passcode", options->passcode_fd, mine, error));
+    cli_begin(&the_link, &request, HF_OWN_REPLACE);
+    hf_write_string(&request, the_link.vault);
+    HF_TRY(cli_call(&the_link, &request, theirs, false, error, &body));
+    HF_TRY(cli_take_recovery(mine, options->recovery_file, error));
+    (void)fprintf(stderr, "holdfast: copies and backups made before still open with the old phrase\n");
+    return HF_OK;
+}
+
+enum hf_result cli_replace(const struct cli_options *options, struct hf_error *error)
+{
+    if (options->word_count != 2 || strcmp(options->words[0], "replace") != 0)
+        return hf_fail(error, HF_USAGE, "holdfast recovery replace VAULT");
+    if (options->recovery_file && access(options->recovery_file, F_OK) == 0)
+        return hf_fail(error, HF_EXISTS, "%s: exists already; the phrase overwrites nothing", options->recovery_file);
+    return with_pair(options, replace_with, error);
+}
+
+enum hf_result cli_rotate(const struct cli_options *options, struct hf_error *error)
+{
+    struct hf_writer request;
+    struct hf_reader body;
+    HF_TRY(vault_word(options, 1, error));
+    HF_TRY(cli_connect_living(&the_link, options->words[0], error));
+    cli_begin(&the_link, &request, HF_OWN_ROTATE);
+    hf_write_u8(&request, (uint8_t)options->class);
+    HF_TRY(cli_call(&the_link, &request, -1, false, error, &body));
+    (void)printf("%s: new class keys; %llu files re-encrypted\n", the_link.vault, (unsigned long long)hf_read_u64(&body));
+    return HF_OK;
+}
+
+enum hf_result cli_erase(const struct cli_options *options, struct hf_error *error)
+{
+    struct hf_writer request;
+    struct hf_reader body;
+    HF_TRY(vault_word(options, 1, error));
+    if (!options->yes) {
+        char answer[16] = "";
+        if (!isatty(0))
+            return hf_fail(error, HF_USAGE, "erase asks first; without a terminal say --yes");
+        (void)printf("Destroy every key of %s, the recovery phrase's included? There is no way back. Type erase: ", options->words[0]);
+        (void)fflush(stdout);
+        if (!fgets(answer, sizeof answer, stdin) || strcmp(answer, "erase\n") != 0)
+            return hf_fail(error, HF_FAILED, "nothing was erased");
+    }
+    HF_TRY(cli_connect(&the_link, options->words[0], false, error));
+    cli_begin(&the_link, &request, HF_OWN_ERASE);
+    hf_write_string(&request, the_link.vault);
+    HF_TRY(cli_call(&the_link, &request, -1, false, error, &body));
+    (void)printf("%s: erased\n", the_link.vault);
+    return HF_OK;
+}

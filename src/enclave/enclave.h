@@ -1,0 +1,113 @@
+/* enclave/enclave.h: what the enclave holds between requests, and what its files offer each other. All of it lies in the secret arena.
+ * Source: spec/60-processes.md, spec/10-keybag.md, spec/40-attempts.md. */
+#ifndef HF_ENCLAVE_ENCLAVE_H
+#define HF_ENCLAVE_ENCLAVE_H
+
+#include "crypto/argon.h"
+#include "crypto/recovery.h"
+#include "crypto/wrap.h"
+#include "format/head.h"
+#include "format/keybag.h"
+#include "keys/device_key.h"
+#include "keys/device_secret.h"
+#include "keys/kek.h"
+#include "keys/release_secret.h"
+#include "os/secret.h"
+#include "proto/control.h"
+#include "proto/message.h"
+
+#define HF_ENCLAVE_MESSAGE_MAX 24576
+#define HF_TRY_CACHE_LEN 16
+
+struct hf_enclave {
+    bool loaded;     /* a keybag was read and parsed */
+    bool device;     /* device_key is there: MAC checked, device section open */
+    bool greeted;    /* the element knows which vault */
+    bool unlocked_once;
+    bool erased;
+    uint32_t failed_since_unlock;
+    struct hf_public_header header;
+    struct hf_device_key device_key;
+    struct hf_keybag_keys device_keys; /* class always */
+    struct hf_keybag_keys user_keys;   /* the others; keys of locked classes are zeros */
+    uint32_t available, meta;          /* HF_CLASS_BIT masks */
+    bool kek_there;                    /* with class complete: rotation needs it */
+    struct hf_kek kek;
+    uint8_t cache_key[32];
+    uint8_t cache[HF_TRY_CACHE_LEN][32];
+    uint32_t cache_count;              /* ever put in: the oldest is overwritten */
+    struct hf_element_status element;  /* as last told */
+    char note[128];
+    uint8_t in[HF_ENCLAVE_MESSAGE_MAX], body[HF_ENCLAVE_MESSAGE_MAX], out[HF_ENCLAVE_MESSAGE_MAX];
+    uint8_t element_buffer[8192];
+};
+
+/* One request: what came, where its reply's body goes, its text when it fails. secret: the descriptor that came along, or -1. */
+struct hf_exchange {
+    struct hf_reader in;
+    struct hf_writer out;
+    struct hf_error error;
+    int secret;
+    bool body_always;
+};
+
+/* elementlink.c */
+HF_MUST_USE enum hf_result hf_link_hello(struct hf_enclave *e, const uint8_t vault_id[16], uint32_t kind, const char *tcti, bool creating,
+                                         uint32_t *ret_kind, struct hf_error *error);
+HF_MUST_USE enum hf_result hf_link_status(struct hf_enclave *e, struct hf_error *error);
+HF_MUST_USE enum hf_result hf_link_device(struct hf_enclave *e, struct hf_device_secret *ret, struct hf_error *error);
+HF_MUST_USE enum hf_result hf_link_release(struct hf_enclave *e, const struct hf_element_auth *auth, struct hf_release_secret *ret, struct hf_error *error);
+/* PROVISION, or FRESH with kind and tcti. Fills slot and blob of header. */
+HF_MUST_USE enum hf_result hf_link_provision(struct hf_enclave *e, bool fresh, const struct hf_element_auth *auth, struct hf_public_header *header,
+                                             struct hf_release_secret *ret_release, struct hf_device_secret *ret_device, struct hf_error *error);
+HF_MUST_USE enum hf_result hf_link_prepare(struct hf_enclave *e, const struct hf_element_auth *auth, struct hf_public_header *header,
+                                           struct hf_release_secret *ret_release, struct hf_error *error);
+HF_MUST_USE enum hf_result hf_link_commit(struct hf_enclave *e, uint32_t slot, struct hf_error *error);
+HF_MUST_USE enum hf_result hf_link_step(struct hf_enclave *e, uint64_t generation, struct hf_error *error);
+HF_MUST_USE enum hf_result hf_link_erase(struct hf_enclave *e, struct hf_error *error);
+
+/* keystore.c */
+/* Reads and parses the file; *ret views a buffer that the next load or save overwrites. */
+HF_MUST_USE enum hf_result hf_keystore_read(struct hf_keybag_view *ret, struct hf_error *error);
+/* Opens the device section and checks MAC [KB-2] and generation [KB-3]; finishes what a power cut left to do. */
+HF_MUST_USE enum hf_result hf_keystore_load(struct hf_enclave *e, struct hf_error *error);
+HF_MUST_USE enum hf_result hf_keystore_open_user(const struct hf_kek *kek, struct hf_keybag_keys *ret, struct hf_error *error);
+/* Opens the recovery box. It holds the always keys too. */
+HF_MUST_USE enum hf_result hf_keystore_open_box(const struct hf_recovery_secret *secret, struct hf_public_header *ret_header, struct hf_keybag_keys *ret,
+                                                struct hf_error *error);
+HF_MUST_USE enum hf_result hf_keystore_save(const struct hf_public_header *header, const struct hf_keybag_keys *user, const struct hf_keybag_keys *device,
+                                            const struct hf_kek *kek, const struct hf_device_key *device_key, struct hf_error *error);
+void hf_keystore_device_key(const struct hf_device_secret *secret, const uint8_t vault_id[16], struct hf_device_key *ret);
+/* A fresh entry of the class's next generation. HF_TOO_LARGE when the table is full. */
+HF_MUST_USE enum hf_result hf_keystore_add(struct hf_keybag_keys *keys, unsigned class);
+/* generation 0: the current one. NULL when there is none. */
+const struct hf_keybag_entry *hf_keystore_find(const struct hf_enclave *e, unsigned class, uint32_t generation);
+
+/* unlock.c: the verbs that need a passcode or the phrase */
+enum hf_result hf_verb_create(struct hf_enclave *e, struct hf_exchange *x);
+enum hf_result hf_verb_unlock(struct hf_enclave *e, struct hf_exchange *x);
+enum hf_result hf_verb_passcode(struct hf_enclave *e, struct hf_exchange *x);
+enum hf_result hf_verb_recover(struct hf_enclave *e, struct hf_exchange *x);
+enum hf_result hf_verb_new_recovery(struct hf_enclave *e, struct hf_exchange *x);
+enum hf_result hf_verb_rotate(struct hf_enclave *e, struct hf_exchange *x);
+/* The same wrong passcode does not count twice [AT-3]. */
+bool hf_cache_has(const struct hf_enclave *e, const struct hf_passcode *passcode);
+void hf_cache_put(struct hf_enclave *e, const struct hf_passcode *passcode);
+void hf_cache_clear(struct hf_enclave *e);
+
+/* serve.c: the table of requests a channel and state permits [CH-1] */
+void hf_enclave_forget(struct hf_enclave *e, uint32_t classes);
+void hf_enclave_write_status(struct hf_enclave *e, struct hf_writer *writer);
+int hf_enclave_serve(struct hf_enclave *e);
+
+/* filekeys.c, head.c: the keys channel */
+enum hf_result hf_filekeys_request(struct hf_enclave *e, uint16_t request, struct hf_exchange *x);
+enum hf_result hf_head_create(const struct hf_device_key *key, const uint8_t vault_id[16]);
+/* After the device key changed: authenticates what is there anew, as open. */
+enum hf_result hf_head_adopt(const struct hf_device_key *key, const uint8_t vault_id[16]);
+enum hf_result hf_head_request(struct hf_enclave *e, uint16_t request, struct hf_exchange *x);
+
+/* sandbox.c */
+HF_MUST_USE enum hf_result hf_enclave_confine(struct hf_enclave *e);
+
+#endif

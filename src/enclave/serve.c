@@ -1,0 +1,179 @@
+#include <poll.h>
+#include <stdio.h>
+
+#include "enclave/enclave.h"
+#include "os/file.h"
+
+#pragma GCC poison memcmp strcpy sprintf
+
+/* Keys of complete, unless-open and after-unlock; meta keys stay unless after-unlock goes too (back to before the first unlock). */
+void hf_enclave_forget(struct hf_enclave *e, uint32_t classes)
+{
+    bool all = (classes & HF_CLASS_BIT(HF_CLASS_AFTER_UNLOCK)) != 0;
+    classes &= ~HF_CLASS_BIT(HF_CLASS_ALWAYS);
+    for (uint32_t i = 0; i < e->user_keys.count; i++) {
+        if (all || classes & HF_CLASS_BIT(e->user_keys.entries[i].class))
+            hf_class_key_wipe(&e->user_keys.entries[i].key);
+    }
+    hf_wipe(e->user_keys.unless_open_private, sizeof e->user_keys.unless_open_private);
+    hf_kek_wipe(&e->kek);
+    e->kek_there = false;
+    e->available &= ~classes;
+    if (all) {
+        hf_wipe(&e->user_keys, sizeof e->user_keys);
+        e->available &= HF_CLASS_BIT(HF_CLASS_ALWAYS);
+        e->meta &= HF_CLASS_BIT(HF_CLASS_ALWAYS);
+    }
+}
+
+void hf_enclave_write_status(struct hf_enclave *e, struct hf_writer *writer)
+{
+    struct hf_enclave_status status = {.loaded = e->loaded, .generation = e->header.generation, .policy = e->header.policy,
+                                       .has_recovery = e->header.has_recovery, .kdf_memory_kib = e->header.kdf_memory_kib,
+                                       .kdf_passes = e->header.kdf_passes, .kdf_lanes = e->header.kdf_lanes, .available = e->available, .meta = e->meta,
+                                       .unlocked_once = e->unlocked_once, .failed_since_unlock = e->failed_since_unlock, .element = e->element,
+                                       .secret_memory = (uint8_t)hf_secret_kind()};
+    memcpy(status.vault_id, e->header.vault_id, sizeof status.vault_id);
+    (void)snprintf(status.note, sizeof status.note, "%s", e->note);
+    hf_enclave_status_write(writer, &status);
+}
+
+static enum hf_result on_status(struct hf_enclave *e, struct hf_exchange *x)
+{
+    if (hf_reader_end(&x->in) != HF_OK)
+        return HF_PROTOCOL;
+    if (e->greeted)
+        HF_TRY(hf_link_status(e, &x->error));
+    hf_enclave_write_status(e, &x->out);
+    return HF_OK;
+}
+
+static enum hf_result on_start(struct hf_enclave *e, struct hf_exchange *x)
+{
+    if (hf_reader_end(&x->in) != HF_OK)
+        return HF_PROTOCOL;
+    enum hf_result result = hf_keystore_load(e, &x->error);
+    x->body_always = true;
+    hf_enclave_write_status(e, &x->out);
+    return result;
+}
+
+static enum hf_result on_lock(struct hf_enclave *e, struct hf_exchange *x)
+{
+    uint32_t mask = hf_read_u32(&x->in);
+    if (hf_reader_end(&x->in) != HF_OK)
+        return HF_PROTOCOL;
+    hf_enclave_forget(e, mask);
+    return HF_OK;
+}
+
+static enum hf_result on_erase(struct hf_enclave *e, struct hf_exchange *x)
+{
+    struct hf_keybag_view view;
+    uint32_t kind;
+    if (hf_reader_end(&x->in) != HF_OK)
+        return HF_PROTOCOL;
+    if (!e->greeted) {
+        HF_TRY(hf_keystore_read(&view, &x->error));
+        HF_TRY(hf_link_hello(e, view.header.vault_id, view.header.element_kind, view.header.tcti, false, &kind, &x->error));
+    }
+    HF_TRY(hf_link_erase(e, &x->error));
+    static const char *const names[] = {"keybag", "keybag.new", "head", "head.new"};
+    enum hf_result result = HF_OK;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        enum hf_result removed = hf_file_remove(HF_FD_ENCLAVE_DIR, names[i], true);
+        result = result == HF_OK ? removed : result;
+    }
+    hf_enclave_forget(e, UINT32_MAX);
+    hf_wipe(&e->device_keys, sizeof e->device_keys);
+    hf_device_key_wipe(&e->device_key);
+    hf_cache_clear(e);
+    e->device = false;
+    e->available = e->meta = 0;
+    e->erased = true;
+    return result;
+}
+
+/* Which request is answered when; a hole refuses. */
+static const struct rule {
+    enum hf_control_request request;
+    bool needs_device; /* a vault whose keybag was found good */
+    bool secret;       /* brings a descriptor */
+    enum hf_result (*handle)(struct hf_enclave *e, struct hf_exchange *x);
+} rules[] = {
+    {HF_CTL_START, false, false, on_start},
+    {HF_CTL_CREATE, false, true, hf_verb_create},
+    {HF_CTL_UNLOCK, true, true, hf_verb_unlock},
+    {HF_CTL_LOCK, true, false, on_lock},
+    {HF_CTL_PASSCODE, true, true, hf_verb_passcode},
+    {HF_CTL_RECOVER, false, true, hf_verb_recover},
+    {HF_CTL_NEW_RECOVERY, true, true, hf_verb_new_recovery},
+    {HF_CTL_ROTATE, true, false, hf_verb_rotate},
+    {HF_CTL_ERASE, false, false, on_erase},
+    {HF_CTL_STATUS, false, false, on_status},
+};
+
+static enum hf_result control_request(struct hf_enclave *e, uint16_t request, struct hf_exchange *x)
+{
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
+        if (rules[i].request != request)
+            continue;
+        if (e->erased && request != HF_CTL_STATUS)
+            return hf_fail(&x->error, HF_GONE, "this vault is erased");
+        if (rules[i].needs_device && !e->device)
+            return hf_fail(&x->error, HF_PROTOCOL, "no vault is loaded");
+        if (rules[i].secret != (x->secret >= 0))
+            return HF_PROTOCOL;
+        return rules[i].handle(e, x);
+    }
+    return HF_PROTOCOL;
+}
+
+/* False when the channel has ended. */
+static bool serve_one(struct hf_enclave *e, int socket)
+{
+    struct hf_exchange x = {.secret = -1};
+    struct hf_writer reply;
+    size_t len = 0;
+    int fd_count = 0;
+    enum hf_result result = hf_ipc_recv(socket, e->in, sizeof e->in, &len, &x.secret, 1, &fd_count, -1);
+    if (result != HF_OK && result != HF_PROTOCOL)
+        return false;
+    hf_writer_init(&x.out, e->body, sizeof e->body - 512);
+    if (result == HF_OK) {
+        hf_reader_init(&x.in, HF_SPAN(e->in, len));
+        uint16_t request = hf_read_u16(&x.in);
+        result = socket == HF_FD_ENCLAVE_CONTROL ? control_request(e, request, &x)
+                                                 : (x.secret >= 0 ? HF_PROTOCOL : hf_filekeys_request(e, request, &x));
+    }
+    if (result == HF_OK && hf_writer_end(&x.out) != HF_OK)
+        result = HF_FAILED;
+    hf_reply_begin(&reply, e->out, sizeof e->out, result, result == HF_OK ? "" : x.error.text);
+    if (result == HF_OK || x.body_always)
+        hf_write_bytes(&reply, e->body, x.out.len);
+    enum hf_result sent = hf_message_send(socket, &reply);
+    hf_cleanup_fd(&x.secret);
+    hf_wipe(e->in, sizeof e->in);
+    hf_wipe(e->body, sizeof e->body);
+    hf_wipe(e->out, sizeof e->out);
+    hf_secret_wipe_stack();
+    return sent == HF_OK;
+}
+
+int hf_enclave_serve(struct hf_enclave *e)
+{
+    struct pollfd watch[] = {{HF_FD_ENCLAVE_CONTROL, POLLIN, 0}, {HF_FD_ENCLAVE_KEYS, POLLIN, 0}, {HF_FD_ENCLAVE_ELEMENT, 0, 0}};
+    for (;;) {
+        if (poll(watch, 3, -1) < 0)
+            continue;
+        if (watch[2].revents) /* the element is gone: death is lock */
+            break;
+        if (watch[0].revents && !serve_one(e, HF_FD_ENCLAVE_CONTROL))
+            break;
+        /* The filesystem's end alone is not ours: the supervisor decides. */
+        if (watch[1].revents && !serve_one(e, HF_FD_ENCLAVE_KEYS))
+            watch[1].fd = -1;
+    }
+    hf_wipe(e, sizeof *e);
+    return 0;
+}

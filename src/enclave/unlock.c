@@ -1,0 +1,406 @@
+/* The verbs that need a passcode or the phrase. */
+#include <sodium.h>
+
+#include "enclave/enclave.h"
+#include "os/random.h"
+#include "proto/fields.h"
+
+#pragma GCC poison memcmp strcpy sprintf
+
+enum { SECRET_WAIT_MS = 60000, FLOOR_LEN = 12, TARGET_MS = 1000, MAX_AUTO_KIB = 1024 * 1024 };
+
+struct derived {
+    struct hf_element_auth auth;
+    struct hf_kek_half half;
+    struct hf_release_secret release;
+    struct hf_device_secret device_secret;
+    struct hf_device_key device_key;
+    struct hf_kek kek;
+};
+
+static enum hf_result take(struct hf_exchange *x, uint8_t kind, struct hf_passcode *ret)
+{
+    uint8_t bytes[HF_PASSCODE_MAX + 1];
+    size_t len = 0;
+    enum hf_result result = x->secret < 0 ? HF_PROTOCOL : hf_ipc_recv(x->secret, bytes, sizeof bytes, &len, NULL, 0, NULL, SECRET_WAIT_MS);
+    if (result == HF_OK && (len < 2 || bytes[0] != kind))
+        result = HF_PROTOCOL;
+    if (result == HF_OK && kind != HF_SECRET_RECOVERY) {
+        result = hf_passcode_normalize(bytes + 1, len - 1, ret);
+        if (result == HF_OK)
+            hf_test_note_secret("passcode", ret->bytes, ret->len);
+    } else if (result == HF_OK) {
+        ret->len = len - 1;
+        memcpy(ret->bytes, bytes + 1, len - 1);
+    }
+    hf_wipe(bytes, sizeof bytes);
+    return result == HF_OK ? HF_OK : hf_fail(&x->error, result, "the secret did not arrive as it should (%s)", hf_result_text(result));
+}
+
+static enum hf_result give(struct hf_exchange *x, const struct hf_recovery_secret *secret)
+{
+    uint8_t bytes[1 + HF_RECOVERY_SECRET_LEN];
+    bytes[0] = HF_SECRET_RECOVERY;
+    memcpy(bytes + 1, secret->bytes, sizeof secret->bytes);
+    enum hf_result result = hf_ipc_send(x->secret, HF_SPAN_OF(bytes), NULL, 0);
+    hf_wipe(bytes, sizeof bytes);
+    return result;
+}
+
+static void make_recovery(const uint8_t vault_id[16], struct hf_keybag_keys *user, struct hf_recovery_secret *ret)
+{
+    hf_random(ret->bytes, sizeof ret->bytes);
+    hf_test_note_secret("recovery-secret", ret->bytes, sizeof ret->bytes);
+    hf_recovery_public(ret, vault_id, user->recovery_public);
+}
+
+/* The software element counts for nobody who copies its file: the passcode is the whole strength. */
+static enum hf_result floor_check(const struct hf_passcode *passcode, struct hf_error *error)
+{
+    bool digits = true;
+    for (size_t i = 0; i < passcode->len; i++)
+        digits = digits && passcode->bytes[i] >= '0' && passcode->bytes[i] <= '9';
+    if (passcode->len < FLOOR_LEN || digits)
+        return hf_fail(error, HF_REFUSED, "too weak for the software element: at least %d bytes and not digits alone", FLOOR_LEN);
+    return HF_OK;
+}
+
+static enum hf_result derive(const struct hf_passcode *passcode, const struct hf_public_header *header, struct derived *d, struct hf_error *error)
+{
+    struct hf_argon_cost cost = {header->kdf_memory_kib, header->kdf_passes, header->kdf_lanes};
+    enum hf_result result = hf_argon_derive(passcode, header->salt, &cost, &d->auth, &d->half, NULL);
+    return result == HF_OK ? HF_OK : hf_fail(error, result, "Argon2id with %u KiB: %s", cost.memory_kib, hf_result_text(result));
+}
+
+static void make_kek(struct derived *d, const uint8_t vault_id[16])
+{
+    struct hf_span info[] = {HF_SPAN_OF(d->half.bytes), HF_SPAN(vault_id, 16)};
+    hf_kdf(HF_KDF_KEK, d->release.bytes, info, 2, d->kek.bytes, sizeof d->kek.bytes);
+    hf_test_note_secret("kek", d->kek.bytes, sizeof d->kek.bytes);
+}
+
+/* --- the cache of wrong passcodes --- */
+
+static void tag_of(const struct hf_enclave *e, const struct hf_passcode *passcode, uint8_t out[32])
+{
+    struct hf_span info = HF_SPAN(passcode->bytes, passcode->len);
+    hf_kdf(HF_KDF_TRY_CACHE, e->cache_key, &info, 1, out, 32);
+}
+
+bool hf_cache_has(const struct hf_enclave *e, const struct hf_passcode *passcode)
+{
+    uint8_t tag[32];
+    bool found = false;
+    tag_of(e, passcode, tag);
+    for (uint32_t i = 0; i < HF_TRY_CACHE_LEN && i < e->cache_count; i++)
+        found |= hf_equal_ct(e->cache[i], tag, sizeof tag);
+    hf_wipe(tag, sizeof tag);
+    return found;
+}
+
+void hf_cache_put(struct hf_enclave *e, const struct hf_passcode *passcode)
+{
+    tag_of(e, passcode, e->cache[e->cache_count++ % HF_TRY_CACHE_LEN]);
+}
+
+void hf_cache_clear(struct hf_enclave *e)
+{
+    hf_wipe(e->cache, sizeof e->cache);
+    e->cache_count = 0;
+}
+
+/* Judges the passcode; on success d has the KEK and *ret_user the user section. */
+static enum hf_result judge(struct hf_enclave *e, const struct hf_passcode *passcode, struct derived *d, struct hf_keybag_keys *ret_user, struct hf_error *error)
+{
+    HF_TRY(hf_link_status(e, error));
+    if (e->element.state != HF_ELEMENT_ACTIVE)
+        return hf_fail(error, HF_GONE, "the element gives nothing any more (limit of guesses reached, or erased)");
+    if (e->element.retry_after_s > 0)
+        return hf_fail(error, HF_DELAYED, "not judged and not counted: try again in %u s", e->element.retry_after_s);
+    if (hf_cache_has(e, passcode))
+        return hf_fail(error, HF_WRONG_PASSCODE, "wrong, as before: the same try was not counted again (%u failed)", e->element.failed);
+    HF_TRY(derive(passcode, &e->header, d, error));
+    enum hf_result result = hf_link_release(e, &d->auth, &d->release, error);
+    if (result == HF_WRONG_PASSCODE || result == HF_GONE)
+        hf_cache_put(e, passcode);
+    if (result == HF_WRONG_PASSCODE)
+        return hf_fail(error, result, "wrong passcode: %u failed of %u (0: no limit), next try in %u s", e->element.failed, e->element.limit,
+                       e->element.retry_after_s);
+    if (result == HF_OK)
+        result = hf_link_status(e, error);
+    HF_TRY(result);
+    make_kek(d, e->header.vault_id);
+    return hf_keystore_open_user(&d->kek, ret_user, error);
+}
+
+static void become_unlocked(struct hf_enclave *e, const struct hf_keybag_keys *user, const struct derived *d)
+{
+    e->user_keys = *user;
+    e->kek = d->kek;
+    e->kek_there = true;
+    e->unlocked_once = true;
+    e->available = e->meta = HF_CLASS_BIT(HF_CLASS_COMPLETE) | HF_CLASS_BIT(HF_CLASS_UNLESS_OPEN) | HF_CLASS_BIT(HF_CLASS_AFTER_UNLOCK) |
+                             HF_CLASS_BIT(HF_CLASS_ALWAYS);
+    hf_cache_clear(e);
+#ifdef HF_TESTING
+    for (uint32_t i = 0; i < user->count; i++)
+        hf_test_note_secret(hf_class_name(user->entries[i].class), user->entries[i].key.bytes, HF_CLASS_KEY_LEN);
+#endif
+}
+
+/* Saves header (its generation is the next), then lets the element follow. */
+static enum hf_result save_next(struct hf_enclave *e, const struct hf_public_header *header, const struct hf_keybag_keys *user, const struct hf_kek *kek,
+                                bool commit, struct hf_error *error)
+{
+    HF_TRY(hf_keystore_save(header, user, &e->device_keys, kek, &e->device_key, error));
+    e->header = *header;
+    if (commit)
+        HF_TRY(hf_link_commit(e, header->element_slot, error));
+    return hf_link_step(e, header->generation, error);
+}
+
+static enum hf_result create(struct hf_enclave *e, struct hf_exchange *x, struct hf_public_header *h, bool recovery, const struct hf_passcode *passcode,
+                             struct derived *d, struct hf_keybag_keys *user)
+{
+    struct hf_recovery_secret phrase;
+    uint32_t kind;
+    HF_TRY(floor_check(passcode, &x->error));
+    hf_random(h->vault_id, sizeof h->vault_id);
+    hf_random(h->salt, sizeof h->salt);
+    h->generation = 1;
+    h->has_recovery = recovery;
+    HF_TRY(hf_link_hello(e, h->vault_id, h->element_kind, h->tcti, true, &kind, &x->error));
+    h->element_kind = kind;
+    for (unsigned class = HF_CLASS_FIRST; class <= HF_CLASS_LAST; class++)
+        HF_TRY(hf_keystore_add(class == HF_CLASS_ALWAYS ? &e->device_keys : user, class));
+    e->device_keys.policy = user->policy = h->policy;
+    (void)crypto_box_keypair(h->unless_open_public, user->unless_open_private);
+    HF_TRY(derive(passcode, h, d, &x->error));
+    HF_TRY(hf_link_provision(e, false, &d->auth, h, &d->release, &d->device_secret, &x->error));
+    hf_keystore_device_key(&d->device_secret, h->vault_id, &e->device_key);
+    make_kek(d, h->vault_id);
+    enum hf_result result = HF_OK;
+    if (recovery) {
+        make_recovery(h->vault_id, user, &phrase);
+        result = give(x, &phrase);
+        hf_recovery_secret_wipe(&phrase);
+    }
+    HF_TRY(result);
+    HF_TRY(hf_head_create(&e->device_key, h->vault_id));
+    HF_TRY(save_next(e, h, user, &d->kek, false, &x->error));
+    e->loaded = e->device = true;
+    become_unlocked(e, user, d);
+    hf_write_bytes(&x->out, h->vault_id, sizeof h->vault_id);
+    return HF_OK;
+}
+
+enum hf_result hf_verb_create(struct hf_enclave *e, struct hf_exchange *x)
+{
+    struct hf_public_header h = {0};
+    hf_policy_read(&x->in, &h.policy);
+    h.kdf_memory_kib = hf_read_u32(&x->in);
+    h.kdf_passes = hf_read_u32(&x->in);
+    h.kdf_lanes = 1;
+    h.element_kind = hf_read_u32(&x->in);
+    hf_read_string(&x->in, h.tcti, sizeof h.tcti);
+    bool recovery = hf_read_bool(&x->in);
+    if (hf_reader_end(&x->in) != HF_OK || h.element_kind > HF_ELEMENT_TPM2 || e->loaded)
+        return HF_PROTOCOL;
+    if (h.kdf_memory_kib == 0) {
+        struct hf_argon_cost cost = hf_argon_calibrate(MAX_AUTO_KIB, TARGET_MS);
+        h.kdf_memory_kib = cost.memory_kib;
+        h.kdf_passes = cost.passes;
+    }
+    if (h.kdf_memory_kib < HF_ARGON_MIN_KIB || h.kdf_memory_kib > HF_ARGON_MAX_KIB || h.kdf_passes < 1 || h.kdf_passes > HF_ARGON_MAX_PASSES)
+        return hf_fail(&x->error, HF_REFUSED, "Argon2id's cost must be 64 MiB to 4 GiB and 1 to 64 passes");
+    struct hf_passcode passcode = {0};
+    struct derived d = {0};
+    struct hf_keybag_keys user = {0};
+    enum hf_result result = take(x, HF_SECRET_PASSCODE, &passcode);
+    if (result == HF_OK)
+        result = create(e, x, &h, recovery, &passcode, &d, &user);
+    hf_passcode_wipe(&passcode);
+    hf_wipe(&d, sizeof d);
+    hf_wipe(&user, sizeof user);
+    return result;
+}
+
+enum hf_result hf_verb_unlock(struct hf_enclave *e, struct hf_exchange *x)
+{
+    struct hf_passcode passcode = {0};
+    struct derived d = {0};
+    struct hf_keybag_keys user = {0};
+    enum hf_result result = hf_reader_end(&x->in) != HF_OK ? HF_PROTOCOL : take(x, HF_SECRET_PASSCODE, &passcode);
+    if (result == HF_OK)
+        result = judge(e, &passcode, &d, &user, &x->error);
+    if (result == HF_OK) {
+        e->failed_since_unlock = e->element.failed_since_success;
+        become_unlocked(e, &user, &d);
+        hf_enclave_write_status(e, &x->out);
+    }
+    hf_passcode_wipe(&passcode);
+    hf_wipe(&d, sizeof d);
+    hf_wipe(&user, sizeof user);
+    return result;
+}
+
+static enum hf_result change(struct hf_enclave *e, const struct hf_passcode *fresh, struct derived *d, struct hf_keybag_keys *user, struct hf_error *error)
+{
+    struct hf_public_header h = e->header;
+    HF_TRY(floor_check(fresh, error));
+    hf_random(h.salt, sizeof h.salt);
+    h.generation++;
+    HF_TRY(derive(fresh, &h, d, error));
+    HF_TRY(hf_link_prepare(e, &d->auth, &h, &d->release, error));
+    make_kek(d, h.vault_id);
+    HF_TRY(save_next(e, &h, user, &d->kek, true, error));
+    if (e->kek_there)
+        e->kek = d->kek;
+    hf_cache_clear(e);
+    return HF_OK;
+}
+
+enum hf_result hf_verb_passcode(struct hf_enclave *e, struct hf_exchange *x)
+{
+    struct hf_passcode old = {0}, fresh = {0};
+    struct derived d = {0};
+    struct hf_keybag_keys user = {0};
+    enum hf_result result = hf_reader_end(&x->in) != HF_OK ? HF_PROTOCOL : take(x, HF_SECRET_PASSCODE, &old);
+    if (result == HF_OK)
+        result = take(x, HF_SECRET_NEW_PASSCODE, &fresh);
+    if (result == HF_OK)
+        result = judge(e, &old, &d, &user, &x->error);
+    if (result == HF_OK)
+        result = change(e, &fresh, &d, &user, &x->error);
+    hf_passcode_wipe(&old);
+    hf_passcode_wipe(&fresh);
+    hf_wipe(&d, sizeof d);
+    hf_wipe(&user, sizeof user);
+    return result;
+}
+
+static enum hf_result recover(struct hf_enclave *e, struct hf_exchange *x, struct hf_public_header *h, struct hf_keybag_keys *all, const struct hf_passcode *fresh,
+                              struct derived *d, struct hf_keybag_keys *user)
+{
+    uint32_t kind;
+    HF_TRY(floor_check(fresh, &x->error));
+    if (!e->greeted)
+        HF_TRY(hf_link_hello(e, h->vault_id, h->element_kind, h->tcti, false, &kind, &x->error));
+    hf_wipe(&e->device_keys, sizeof e->device_keys);
+    *user = *all;
+    user->count = 0;
+    for (uint32_t i = 0; i < all->count; i++) {
+        struct hf_keybag_keys *to = all->entries[i].class == HF_CLASS_ALWAYS ? &e->device_keys : user;
+        to->entries[to->count++] = all->entries[i];
+    }
+    e->device_keys.policy = h->policy;
+    for (unsigned class = HF_CLASS_FIRST; class <= HF_CLASS_LAST; class++)
+        HF_TRY(hf_keystore_add(class == HF_CLASS_ALWAYS ? &e->device_keys : user, class));
+    hf_random(h->salt, sizeof h->salt);
+    h->generation++;
+    HF_TRY(derive(fresh, h, d, &x->error));
+    HF_TRY(hf_link_provision(e, true, &d->auth, h, &d->release, &d->device_secret, &x->error));
+    hf_keystore_device_key(&d->device_secret, h->vault_id, &e->device_key);
+    make_kek(d, h->vault_id);
+    HF_TRY(save_next(e, h, user, &d->kek, false, &x->error));
+    HF_TRY(hf_head_adopt(&e->device_key, h->vault_id));
+    e->loaded = e->device = true;
+    become_unlocked(e, user, d);
+    hf_write_u32(&x->out, HF_CLASS_LAST);
+    return HF_OK;
+}
+
+enum hf_result hf_verb_recover(struct hf_enclave *e, struct hf_exchange *x)
+{
+    char tcti[HF_KEYBAG_TCTI_MAX];
+    bool test = hf_read_bool(&x->in);
+    uint32_t kind = hf_read_u32(&x->in);
+    hf_read_string(&x->in, tcti, sizeof tcti);
+    if (hf_reader_end(&x->in) != HF_OK || kind > HF_ELEMENT_TPM2)
+        return HF_PROTOCOL;
+    struct hf_passcode got = {0};
+    struct hf_recovery_secret phrase = {0};
+    struct derived d = {0};
+    struct hf_keybag_keys all = {0}, user = {0};
+    struct hf_public_header h;
+    enum hf_result result = take(x, HF_SECRET_RECOVERY, &got);
+    if (result == HF_OK && got.len != sizeof phrase.bytes)
+        result = HF_PROTOCOL;
+    if (result == HF_OK) {
+        memcpy(phrase.bytes, got.bytes, sizeof phrase.bytes);
+        result = hf_keystore_open_box(&phrase, &h, &all, &x->error);
+    }
+    if (result == HF_OK && test)
+        hf_write_u32(&x->out, 0);
+    if (result == HF_OK && !test) {
+        h.element_kind = kind == HF_ELEMENT_AUTO ? HF_ELEMENT_SOFTWARE : kind;
+        memcpy(h.tcti, tcti, sizeof h.tcti);
+        result = take(x, HF_SECRET_NEW_PASSCODE, &got);
+        if (result == HF_OK)
+            result = recover(e, x, &h, &all, &got, &d, &user);
+    }
+    hf_passcode_wipe(&got);
+    hf_recovery_secret_wipe(&phrase);
+    hf_wipe(&d, sizeof d);
+    hf_wipe(&all, sizeof all);
+    hf_wipe(&user, sizeof user);
+    return result;
+}
+
+enum hf_result hf_verb_new_recovery(struct hf_enclave *e, struct hf_exchange *x)
+{
+    struct hf_passcode passcode = {0};
+    struct hf_recovery_secret phrase = {0};
+    struct derived d = {0};
+    struct hf_keybag_keys user = {0};
+    enum hf_result result = hf_reader_end(&x->in) != HF_OK ? HF_PROTOCOL : take(x, HF_SECRET_PASSCODE, &passcode);
+    if (result == HF_OK)
+        result = judge(e, &passcode, &d, &user, &x->error);
+    if (result == HF_OK) {
+        struct hf_public_header h = e->header;
+        h.generation++;
+        h.has_recovery = true;
+        make_recovery(h.vault_id, &user, &phrase);
+        result = save_next(e, &h, &user, &d.kek, false, &x->error);
+        if (result == HF_OK && e->kek_there)
+            memcpy(e->user_keys.recovery_public, user.recovery_public, sizeof user.recovery_public);
+        if (result == HF_OK)
+            result = give(x, &phrase);
+    }
+    hf_passcode_wipe(&passcode);
+    hf_recovery_secret_wipe(&phrase);
+    hf_wipe(&d, sizeof d);
+    hf_wipe(&user, sizeof user);
+    return result;
+}
+
+enum hf_result hf_verb_rotate(struct hf_enclave *e, struct hf_exchange *x)
+{
+    uint8_t only = hf_read_u8(&x->in);
+    uint32_t generation = 0;
+    if (hf_reader_end(&x->in) != HF_OK || only > HF_CLASS_LAST)
+        return HF_PROTOCOL;
+    if (!e->kek_there)
+        return HF_LOCKED;
+    struct hf_public_header h = e->header;
+    struct hf_keybag_keys user = e->user_keys, device = e->device_keys;
+    enum hf_result result = HF_OK;
+    h.generation++;
+    for (unsigned class = HF_CLASS_FIRST; result == HF_OK && class <= HF_CLASS_LAST; class++) {
+        struct hf_keybag_keys *keys = class == HF_CLASS_ALWAYS ? &e->device_keys : &user;
+        if (only != 0 && class != only)
+            continue;
+        result = hf_keystore_add(keys, class);
+        generation = result == HF_OK ? keys->entries[keys->count - 1].generation : 0;
+    }
+    if (result == HF_OK)
+        result = save_next(e, &h, &user, &e->kek, false, &x->error);
+    if (result == HF_OK)
+        e->user_keys = user;
+    else
+        e->device_keys = device;
+    hf_wipe(&user, sizeof user);
+    hf_wipe(&device, sizeof device);
+    hf_write_u32(&x->out, generation);
+    return result;
+}

@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""Element and enclave as real processes over their socketpairs: a vault's life without a filesystem. enclave_flow.py BUILD"""
+import array, os, shutil, socket, struct, subprocess, sys, tempfile
+
+build = os.path.join(os.path.abspath(sys.argv[1]), "src")
+START, CREATE, UNLOCK, LOCK, PASSCODE, RECOVER, NEW_RECOVERY, ROTATE, ERASE, STATUS = range(0x0201, 0x020B)
+INFO, CLASS_KEYS, MAKE, OPEN = range(0x0301, 0x0305)
+OK, WRONG, DELAYED, GONE, LOCKED, DAMAGED, REFUSED, PROTOCOL = 0, 3, 4, 5, 6, 7, 8, 16
+PASS, OTHER = b"correct horse battery staple otter lamp", b"seven brass kettles under a wide river"
+passed = failed = 0
+
+
+def check(good, what):
+    global passed, failed
+    passed, failed = passed + bool(good), failed + (not good)
+    if not good:
+        print("FAILED:", what)
+
+
+def pair():
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def start(program, fds, env):
+    def place():
+        high = [os.dup(fd) for fd in fds]
+        high = [os.dup2(fd, 60 + i) for i, fd in enumerate(high)]
+        for i, fd in enumerate(high):
+            os.dup2(fd, 3 + i, inheritable=True)
+
+    return subprocess.Popen([os.path.join(build, program)], env=env, preexec_fn=place, close_fds=True, pass_fds=tuple(range(3, 3 + len(fds))), stdin=subprocess.DEVNULL)
+
+
+class Vault:
+    def __init__(self, folder, state):
+        env = {"PATH": "/usr/bin:/bin", "XDG_STATE_HOME": state, "HOME": state}
+        self.control, a = pair()
+        to_element, b = pair()
+        self.keys, c = pair()
+        folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        self.element = start("holdfast-element", [b.fileno()], env)
+        self.enclave = start("holdfast-enclave", [a.fileno(), to_element.fileno(), c.fileno(), folder_fd], env)
+        for end in (a, b, c, to_element):
+            end.close()
+        os.close(folder_fd)
+        for end in (self.control, self.keys):
+            end.settimeout(60)
+
+    def ask(self, channel, kind, body=b"", fds=()):
+        extra = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        channel.sendmsg([struct.pack("<H", kind) + body], extra)
+        answer = channel.recv(65536)
+        if len(answer) < 6:
+            return -1, b"", "closed"
+        tag, result, n = struct.unpack_from("<HHH", answer)
+        assert tag == 1
+        return result, answer[6 + n:], answer[6:6 + n].decode(errors="replace")
+
+    def secret(self, kind, body, *messages):
+        ours, theirs = pair()
+        ours.settimeout(60)
+        for message in messages:
+            ours.send(message)
+        result, reply, text = self.ask(self.control, kind, body, [theirs.fileno()])
+        theirs.close()
+        ours.settimeout(0.2)
+        try:
+            back = ours.recv(4096)
+        except OSError:
+            back = b""
+        ours.close()
+        return result, reply, text, back
+
+    def unlock(self, passcode):
+        return self.secret(UNLOCK, b"", b"\1" + passcode)[0]
+
+    def failures(self):
+        _, body, _ = self.ask(self.control, STATUS)
+        at = 1 + 16 + 8
+        _, delays = struct.unpack_from("<II", body, at)
+        at += 8 + 4 * delays + 12 + 1 + 12 + 8 + 1 + 4 + 4 + 2
+        (n,) = struct.unpack_from("<H", body, at)
+        return struct.unpack_from("<I", body, at + 2 + n)[0]
+
+    def close(self):
+        self.control.close()
+        self.keys.close()
+        for p in (self.enclave, self.element):
+            p.wait(20)
+
+
+work = tempfile.mkdtemp()
+folder, state = os.path.join(work, "keys"), os.path.join(work, "state")
+os.mkdir(folder, 0o700)
+os.mkdir(state, 0o700)
+bag = os.path.join(folder, "keybag")
+policy = struct.pack("<II", 0, 0) + struct.pack("<III", 0, 0, 0)
+create = policy + struct.pack("<IIIHB", 65536, 1, 1, 0, 1)
+
+v = Vault(folder, state)
+check(v.secret(CREATE, create, b"\1" + b"12345678901234567890")[0] == REFUSED, "digits alone are refused with the software element")
+result, body, text, phrase = v.secret(CREATE, create, b"\1" + PASS)
+check(result == OK, f"create: {result} {text}")
+check(len(phrase) == 33 and phrase[0] == 3, "the recovery secret comes once")
+v.close()
+
+v = Vault(folder, state)
+result, _, text = v.ask(v.control, START)
+check(result == OK, f"start: {result} {text}")
+check(v.ask(v.keys, MAKE, struct.pack("<BBB", 3, 1, 2))[0] == LOCKED, "no key before the first unlock")
+check(v.ask(v.keys, MAKE, struct.pack("<BBB", 4, 1, 2))[0] == OK, "but for class always")
+check(v.unlock(b"not the right one at all") == WRONG, "a wrong passcode")
+check(v.failures() == 1, "is counted")
+check(v.unlock(b"not the right one at all") == WRONG and v.failures() == 1, "[AT-3] the same one again is not")
+check(v.unlock(PASS) == OK and v.failures() == 0, "the right one opens and clears the count")
+headers = {}
+for cls in (1, 3):
+    result, body, text = v.ask(v.keys, MAKE, struct.pack("<BBB", cls, 1, 2))
+    check(result == OK and len(body) == 2 * 288, f"make {cls}: {result} {text}")
+    headers[cls] = (body[:256], body[256:288])
+    result, body, _ = v.ask(v.keys, OPEN, b"\1" + headers[cls][0])
+    check(result == OK and body == b"\0" + headers[cls][1], "open gives the same key")
+bad = 0
+for at in range(256):
+    flipped = bytearray(headers[3][0])
+    flipped[at] ^= 1
+    result, body, _ = v.ask(v.keys, OPEN, b"\1" + bytes(flipped))
+    bad += result == OK and body[0] == OK
+check(bad == 0, f"flipped header bytes that opened: {bad}")
+check(v.ask(v.control, LOCK, struct.pack("<I", 1 << 1))[0] == OK, "lock")
+check(v.ask(v.keys, OPEN, b"\1" + headers[1][0])[1][:1] == bytes([LOCKED]), "class complete is locked")
+check(v.ask(v.keys, OPEN, b"\1" + headers[3][0])[1][:1] == b"\0", "after-unlock is not")
+# [CH-1] nothing that the table does not list, on neither channel; no verb of one channel on the other
+for channel, kind in ((v.keys, UNLOCK), (v.keys, STATUS), (v.control, MAKE), (v.control, 0x0299), (v.keys, 0x0399)):
+    check(v.ask(channel, kind)[0] == PROTOCOL, f"{kind:#x} is refused")
+old = open(bag, "rb").read()
+check(v.secret(PASSCODE, b"", b"\1" + PASS, b"\2" + OTHER)[0] == OK, "the passcode changes")
+v.close()
+
+v = Vault(folder, state)
+check(v.ask(v.control, START)[0] == OK, "start after the change")
+check(v.unlock(PASS) == WRONG, "the old passcode is refused")
+check(v.unlock(OTHER) == OK, "the new one opens")
+check(v.ask(v.keys, OPEN, b"\1" + headers[3][0])[1][:1] == b"\0", "an old file opens")
+v.close()
+
+# [KB-3] the older keybag, [KB-2] any flipped byte: refused at the start, and no try is spent
+good = open(bag, "rb").read()
+wrong = [(old, "older")] + [(good[:i] + bytes([good[i] ^ 0x40]) + good[i + 1:], f"byte {i}") for i in range(0, len(good), 97)] + [(good[:n], f"cut {n}") for n in range(0, len(good), 301)]
+for content, what in wrong:
+    open(bag, "wb").write(content)
+    v = Vault(folder, state)
+    result, _, text = v.ask(v.control, START)
+    check(result == DAMAGED, f"keybag, {what}: {result} {text}")
+    check(v.unlock(OTHER) != OK, f"keybag, {what}: opened")
+    v.close()
+open(bag, "wb").write(good)
+v = Vault(folder, state)
+v.ask(v.control, START)
+check(v.failures() == 0, "none of that spent a try")
+test = struct.pack("<BIH", 1, 1, 0)
+check(v.secret(RECOVER, test, phrase)[0] == OK, "the phrase opens")
+check(v.secret(RECOVER, test, b"\3" + os.urandom(32))[0] != OK, "another does not")
+check(v.secret(RECOVER, struct.pack("<BIH", 0, 1, 0), phrase, b"\2" + PASS)[0] == OK, "recover")
+v.close()
+v = Vault(folder, state)
+check(v.ask(v.control, START)[0] == OK and v.unlock(OTHER) == WRONG and v.unlock(PASS) == OK, "the recovered vault has the new passcode alone")
+check(v.ask(v.keys, OPEN, b"\1" + headers[3][0])[1][:1] == b"\0", "and its old files")
+check(v.ask(v.control, ERASE)[0] == OK, "erase")
+check(not os.path.exists(bag), "the keybag is gone")
+v.close()
+open(bag, "wb").write(good)
+v = Vault(folder, state)
+check(v.ask(v.control, START)[0] in (GONE, DAMAGED) and v.unlock(PASS) != OK, "a keybag put back after erase opens nothing")
+v.close()
+shutil.rmtree(work)
+print(f"{passed} passed, {failed} failed")
+sys.exit(failed != 0)
