@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs what the build (and with `tests` what the tests) need on Debian 12; does nothing when all is there. Works as root or with sudo.
-set -eu
+set -euo pipefail
 packages="gcc meson ninja-build pkg-config libc6-dev libfuse3-dev fuse3 libsodium-dev libargon2-dev libssl-dev libutf8proc-dev libzxcvbn-dev libqrencode-dev"
 [ "${1:-}" = tests ] && packages="$packages python3 strace attr acl sqlite3 git"
 missing=""
