@@ -1,0 +1,35 @@
+/* fs/keyring.h: the filesystem's side of the enclave channel: class metadata and name keys, a pool of new file keys, unwrapping. Thread-safe. */
+#ifndef HF_FS_KEYRING_H
+#define HF_FS_KEYRING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/result.h"
+#include "format/class.h"
+#include "format/fileheader.h"
+#include "keys/file_key.h"
+#include "keys/meta_key.h"
+#include "keys/name_key.h"
+
+HF_MUST_USE enum hf_result hf_keyring_start(int socket);
+/* Asks INFO and the class keys again. */
+HF_MUST_USE enum hf_result hf_keyring_refresh(void);
+bool hf_keyring_has_meta(unsigned class);
+bool hf_keyring_has_name(unsigned class);
+uint32_t hf_keyring_generation(unsigned class);
+/* Copies; HF_LOCKED when it is not there. The caller wipes. */
+HF_MUST_USE enum hf_result hf_keyring_meta(unsigned class, struct hf_meta_key *ret);
+HF_MUST_USE enum hf_result hf_keyring_name(unsigned class, struct hf_name_key *ret);
+/* A new file's static header and key. */
+HF_MUST_USE enum hf_result hf_keyring_make(unsigned class, uint8_t ret_static[HF_STATIC_LEN], struct hf_file_key *ret_key);
+HF_MUST_USE enum hf_result hf_keyring_open(const uint8_t s[HF_STATIC_LEN], struct hf_file_key *ret_key);
+/* Forgets the pools and name keys of the classes. The metadata keys stay. */
+void hf_keyring_drop(uint32_t mask);
+void hf_keyring_drop_all(void);
+/* The head. HEAD_OPEN, HEAD_SETTLE, HEAD_CLOSE of proto/keys.h. */
+HF_MUST_USE enum hf_result hf_keyring_head_open(uint32_t *ret_settled, uint8_t *ret_state);
+HF_MUST_USE enum hf_result hf_keyring_head_settle(uint32_t epoch);
+HF_MUST_USE enum hf_result hf_keyring_head_close(uint32_t epoch);
+
+#endif

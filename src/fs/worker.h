@@ -1,0 +1,32 @@
+/* fs/worker.h: what each serving thread has of its own: a page cipher and a buffer for runs of sealed pages. */
+#ifndef HF_FS_WORKER_H
+#define HF_FS_WORKER_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "crypto/pagecipher.h"
+#include "format/content.h"
+
+#define HF_MAX_IO (1u << 20)
+#define HF_RUN_PAGES (HF_MAX_IO / HF_PAGE_DATA_LEN + 2)
+
+struct hf_worker {
+    struct hf_worker *next;
+    pthread_t thread;
+    struct hf_page_cipher *cipher;
+    uint8_t *run;   /* HF_RUN_PAGES pages, sealed */
+    uint8_t *plain; /* HF_MAX_IO and a page: what a read answers */
+    uint8_t page[HF_PAGE_LEN];
+    bool forget; /* atomic: wipe caches before the next request */
+};
+
+/* This thread's, made at first use; aborts without memory. */
+struct hf_worker *hf_worker(void);
+/* Wipes this thread's plaintext and key schedules when asked to. Call between requests. */
+void hf_worker_between(void);
+/* Asks every thread; those that wait in a read are woken by SIGUSR1 (a handler that does nothing must be there). */
+void hf_worker_forget_all(void);
+
+#endif
