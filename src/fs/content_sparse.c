@@ -1,0 +1,102 @@
+/* Holes: fallocate, punch, zero range, SEEK_DATA and SEEK_HOLE. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/content_page.h"
+#include "os/disk.h"
+
+static const uint8_t zeros[HF_PAGE_DATA_LEN];
+
+static enum hf_result zero_part(struct hf_content *content, uint64_t offset, uint64_t end)
+{
+    return offset < end ? hf_content_write(content, offset, zeros, (size_t)(end - offset)) : HF_OK;
+}
+
+/* Whole pages become holes, the edges zeros. end <= size. */
+static enum hf_result punch(struct hf_content *content, uint64_t offset, uint64_t end)
+{
+    uint64_t first = hf_page_of(offset), last = hf_page_of(end - 1);
+    if (first == 0 || hf_page_start(first) < offset) {
+        uint64_t stop = hf_page_start(first + 1);
+        HF_TRY(zero_part(content, offset, stop < end ? stop : end));
+        first++;
+    }
+    if (first > last)
+        return HF_OK;
+    uint64_t last_end = hf_page_start(last + 1);
+    if (end < last_end && end < content->dynamic.size) {
+        HF_TRY(zero_part(content, hf_page_start(last), end));
+        last--;
+    }
+    if (first > last)
+        return HF_OK;
+    HF_TRY(hf_content_before_pages(content));
+    hf_cover_add(content->dynamic.cover, first, last - first + 1);
+    HF_TRY(hf_content_put_header(content, hf_epoch));
+    int failed = hf_disk->fdatasync(content->fd);
+    if (!failed)
+        failed = hf_disk->fallocate(content->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(first * HF_PAGE_LEN),
+                                    (off_t)((last - first + 1) * HF_PAGE_LEN));
+    return failed ? hf_content_errno(failed) : HF_OK;
+}
+
+enum hf_result hf_content_fallocate(struct hf_content *content, int mode, uint64_t offset, uint64_t len)
+{
+    if (len == 0)
+        return HF_USAGE;
+    if (offset > HF_FILE_SIZE_MAX || len > HF_FILE_SIZE_MAX - offset)
+        return HF_TOO_LARGE;
+    uint64_t end = offset + len;
+    if (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) {
+        if ((mode & ~(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE)) != 0)
+            return HF_UNSUPPORTED;
+        if ((mode & FALLOC_FL_KEEP_SIZE) == 0 && end > content->dynamic.size)
+            HF_TRY(hf_content_truncate(content, end));
+        if (end > content->dynamic.size)
+            end = content->dynamic.size;
+        return offset < end ? punch(content, offset, end) : HF_OK;
+    }
+    if ((mode & ~FALLOC_FL_KEEP_SIZE) != 0)
+        return HF_UNSUPPORTED;
+    if ((mode & FALLOC_FL_KEEP_SIZE) == 0 && end > content->dynamic.size)
+        HF_TRY(hf_content_truncate(content, end));
+    int failed = hf_disk->fallocate(content->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)hf_disk_len(end));
+    return failed ? hf_content_errno(failed) : HF_OK;
+}
+
+/* A page is a hole when it is inside cover and its head reads as zeros. */
+static enum hf_result is_hole(struct hf_content *content, uint64_t page, bool *ret)
+{
+    uint8_t head[HF_PAGE_HEAD_LEN] = {0};
+    *ret = false;
+    if (page == 0 || !hf_cover_has(content->dynamic.cover, page))
+        return HF_OK;
+    ssize_t got = hf_disk->pread(content->fd, head, sizeof head, (off_t)(page * HF_PAGE_LEN));
+    if (got < 0)
+        return hf_content_errno(got);
+    *ret = hf_page_is_zero(head);
+    return HF_OK;
+}
+
+enum hf_result hf_content_seek(struct hf_content *content, uint64_t offset, int whence, uint64_t *ret)
+{
+    uint64_t size = content->dynamic.size;
+    if (offset >= size)
+        return HF_NOT_FOUND;
+    for (uint64_t page = hf_page_of(offset); hf_page_start(page) < size; page++) {
+        bool hole;
+        HF_TRY(is_hole(content, page, &hole));
+        if (hole == (whence == SEEK_HOLE)) {
+            uint64_t start = hf_page_start(page);
+            *ret = start > offset ? start : offset;
+            return HF_OK;
+        }
+    }
+    if (whence != SEEK_HOLE)
+        return HF_NOT_FOUND;
+    *ret = size;
+    return HF_OK;
+}
