@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "crypto/pagecipher.h"
@@ -19,6 +20,8 @@ struct hf_worker {
     uint8_t *run;   /* HF_RUN_PAGES pages, sealed */
     uint8_t *plain; /* HF_MAX_IO and a page: what a read answers */
     uint8_t page[HF_PAGE_LEN];
+    uint8_t *request; /* the serving loop's buffer (what a write brings), wiped with the rest; NULL: none */
+    size_t request_len;
     bool forget; /* atomic: wipe caches before the next request */
 };
 
@@ -26,7 +29,10 @@ struct hf_worker {
 struct hf_worker *hf_worker(void);
 /* Wipes this thread's plaintext and key schedules when asked to. Call between requests. */
 void hf_worker_between(void);
-/* Asks every thread; those that wait in a read are woken by SIGUSR1 (a handler that does nothing must be there). */
-void hf_worker_forget_all(void);
+/* Asks every thread and waits until each has come to hf_worker_between, for two seconds; false: one did not. Those that wait in a read are
+ * woken by SIGUSR1 (a handler that does nothing, without SA_RESTART, must be there). Hold no lock that a request may wait for. */
+bool hf_worker_forget_all(void);
+/* Wipes and frees this thread's; call before a thread that used hf_worker ends. */
+void hf_worker_end(void);
 
 #endif
