@@ -1,0 +1,2 @@
+#include "mounted.h"
+MOUNTED_MAIN()
