@@ -267,11 +267,9 @@ enum hf_result hf_keyring_rewrap(const uint8_t s[HF_STATIC_LEN], unsigned class,
     enum hf_result result = ask(&request, &body);
     if (result == HF_OK) {
         struct hf_span fresh = hf_read_view(&body, HF_STATIC_LEN);
-        (void)hf_read_view(&body, HF_FILE_KEY_LEN); /* the same key: the caller has it */
         result = hf_reader_end(&body);
         if (result == HF_OK)
             memcpy(ret_s, fresh.data, HF_STATIC_LEN);
-        hf_wipe(buffer, 1024);
     }
     pthread_mutex_unlock(&channel);
     return result;
