@@ -34,14 +34,13 @@ enum hf_cut {
 };
 
 struct hf_content {
-    int fd; /* the node's */
+    int fd; /* the node's; -1 while that is closed */
     uint8_t s[HF_STATIC_LEN];
     struct hf_file_static header;
     struct hf_file_meta meta;
     struct hf_file_dynamic dynamic;
     struct hf_content_keys *keys; /* NULL: label alone */
     bool in_window;               /* written since the last settle before an unclean stop */
-    bool never_synced;
     bool header_due; /* the next settle writes page 0 */
     bool filled;     /* pages were written inside cover: the settle after they are durable takes them out of it */
     enum hf_cut cut, cut_seen; /* seen: at the last hf_content_before_settle */

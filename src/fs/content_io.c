@@ -321,6 +321,5 @@ enum hf_result hf_content_fsync(struct hf_content *content)
     if (failed)
         return hf_content_errno(failed);
     content->dynamic.durable = size; /* on disk with the next header */
-    content->never_synced = false;
     return HF_OK;
 }

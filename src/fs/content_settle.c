@@ -198,7 +198,6 @@ enum hf_result hf_content_after_settle(struct hf_content *content, bool *ret_mor
     content->in_window = false;
     if (!content->keys)
         return HF_OK;
-    content->never_synced = false;
     content->dynamic.durable = content->size_seen < content->dynamic.size ? content->size_seen : content->dynamic.size;
     if (content->filled && memcmp(content->cover_seen, content->dynamic.cover, sizeof content->cover_seen) == 0) {
         /* [FC-5] The pages are durable: from the next header on they are no holes. */
