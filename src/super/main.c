@@ -27,17 +27,6 @@ static void drop(size_t slot)
     super.waiting[slot] = false;
 }
 
-/* After the vault is open nothing of the terminal that opened it is kept. */
-static void detach(void)
-{
-    HF_CLEANUP(fd) int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (super.detached || null < 0)
-        return;
-    super.detached = true;
-    (void)dup2(null, 1);
-    (void)dup2(null, 2);
-}
-
 static void serve(size_t slot)
 {
     static uint8_t message[HF_IPC_MAX], reply_body[16384], reply_buffer[HF_IPC_MAX];
@@ -74,7 +63,7 @@ static void serve(size_t slot)
     if (hf_message_send(super.connections[slot], &reply) != HF_OK)
         drop(slot);
     if (super.mounted)
-        detach();
+        hf_super_terminal_leave(&super);
 }
 
 static void take_connection(void)
@@ -111,7 +100,7 @@ static void add(struct pollfd *set, size_t *count, int fd)
 
 static void turn(void)
 {
-    struct pollfd set[HF_SUPER_CONNECTIONS + 4];
+    struct pollfd set[HF_SUPER_CONNECTIONS + 5];
     size_t count = 0;
     for (size_t i = 0; i < HF_SUPER_CONNECTIONS; i++)
         add(set, &count, super.connections[i]);
@@ -120,6 +109,8 @@ static void turn(void)
     add(set, &count, super.mounted ? super.fs.pidfd : -1);
     add(set, &count, super.mounted ? super.enclave.pidfd : -1);
     add(set, &count, super.mounted ? super.element.pidfd : -1);
+    size_t end_of_children = count;
+    add(set, &count, super.said);
     int ready = poll(set, count, hf_super_timeout(&super));
     if (stop_wanted) {
         struct hf_error error;
@@ -129,12 +120,13 @@ static void turn(void)
     }
     if (ready < 0 && errno != EINTR)
         super.exiting = true;
-    for (size_t i = first_child; ready > 0 && i < count; i++) {
+    for (size_t i = first_child; ready > 0 && i < end_of_children; i++) {
         if (set[i].fd >= 0 && set[i].revents) {
             hf_super_bury(&super);
             return;
         }
     }
+    hf_super_terminal_pass(&super);
     hf_super_tick(&super);
     for (size_t i = 0; ready > 0 && i < HF_SUPER_CONNECTIONS && !super.exiting; i++) {
         if (super.connections[i] >= 0 && set[i].revents)
@@ -147,7 +139,7 @@ static void turn(void)
 static void clear(void)
 {
     super.vault_fd = super.dir_fd = super.lock_fd = -1;
-    super.control = super.keys = super.fs_control = super.fuse = super.nodes_fd = super.listener = -1;
+    super.control = super.keys = super.fs_control = super.fuse = super.nodes_fd = super.listener = super.said = super.terminal = -1;
     super.element.pidfd = super.enclave.pidfd = super.fs.pidfd = -1;
     for (size_t i = 0; i < HF_SUPER_CONNECTIONS; i++)
         super.connections[i] = -1;
@@ -170,10 +162,13 @@ int main(void)
     (void)sigaction(SIGINT, &action, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGHUP, SIG_IGN);
+    if (hf_super_terminal_take(&super) != HF_OK)
+        return 1;
     super.connections[0] = HF_FD_SUPER_OWNER;
     while (!super.exiting && (super.mounted || someone_there()))
         turn();
     hf_super_stop(&super);
+    hf_super_terminal_pass(&super);
     if (super.socket_path[0])
         (void)unlink(super.socket_path);
     for (size_t i = 0; i < HF_SUPER_CONNECTIONS; i++) {

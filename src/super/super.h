@@ -30,7 +30,8 @@ struct hf_super {
     int fuse;      /* the duplicate that outlives the filesystem */
     int nodes_fd;
     const uint64_t *nodes;
-    bool started, mounted, detached;
+    bool started, mounted;
+    int said, terminal; /* the pipe that standard error is, and where what it brings goes: terminal.c */
     bool gone;     /* START said that the vault is erased */
     bool exiting;
     int listener;
@@ -77,6 +78,11 @@ enum hf_result hf_super_unmount(struct hf_super *super, bool lazy, struct hf_err
 
 /* HF_BUSY when files or directories of the mount are in use. */
 enum hf_result hf_super_in_use(struct hf_super *super, struct hf_error *error);
+
+/* terminal.c */
+enum hf_result hf_super_terminal_take(struct hf_super *super);
+void hf_super_terminal_pass(struct hf_super *super);
+void hf_super_terminal_leave(struct hf_super *super);
 
 /* lock.c */
 enum hf_result hf_super_lock(struct hf_super *super, bool deep, struct hf_error *error);
