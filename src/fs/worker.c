@@ -41,6 +41,13 @@ void hf_worker_nonce(struct hf_worker *worker, uint8_t out[HF_GCM_NONCE_LEN])
     memcpy(out, worker->nonces + --worker->nonce_count * HF_GCM_NONCE_LEN, HF_GCM_NONCE_LEN);
 }
 
+/* What returned calls left below this frame: names, and pages that ciphers and copies had in registers. A serving thread's stack has 512 KiB. */
+static __attribute__((noinline)) void wipe_stack(void)
+{
+    uint8_t below[256 * 1024];
+    hf_wipe(below, sizeof below);
+}
+
 static void wipe(struct hf_worker *worker)
 {
     hf_page_cipher_forget(worker->cipher);
@@ -49,6 +56,7 @@ static void wipe(struct hf_worker *worker)
     hf_wipe(worker->page, sizeof worker->page);
     if (worker->request)
         hf_wipe(worker->request, worker->request_len);
+    wipe_stack();
 }
 
 void hf_worker_between(void)

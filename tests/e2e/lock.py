@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """What must hold when a vault is locked, on the real mount: descriptors, mappings, cached pages, names, load, memory. lock.py BUILD"""
-import hashlib, os, resource, signal, stat, struct, subprocess, sys, threading, time
+import hashlib, os, signal, stat, struct, subprocess, sys, threading, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from vaultlib import *
@@ -233,9 +233,37 @@ def in_memory():
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
     os.pread(fd, 100, 0), os.listdir(c), os.getxattr(f, "user.note")
 
+    def busy(n):
+        for i in range(40):
+            here = put(f"{c}/{n}-{i}-{name}", marker * (1 << (i % 16)))
+            os.rename(here, f"{c}/{n}-{i}-{name}-renamed")
+            os.symlink(f"../{name}", f"{c}/{n}-{i}-{name}-link")
+            os.link(f"{c}/{n}-{i}-{name}-renamed", f"{c}/{n}-{i}-{name}-second")
+            os.setxattr(f"{c}/{n}-{i}-{name}-second", "user.note", marker[::-1] * 9)
+            os.truncate(f"{c}/{n}-{i}-{name}-second", 17 + i)
+            os.readlink(f"{c}/{n}-{i}-{name}-link")
+            same.append(open(f"{c}/{n}-{i}-{name}-second", "rb").read() == (marker * (1 << i % 16)).ljust(17 + i, b"\0")[:17 + i])
+        os.mkdir(f"{c}/{n}-{name}-dir")
+        os.listdir(c)
+
+    same = []
+    workers = [threading.Thread(target=busy, args=(n,)) for n in range(4)]
+    for t in workers:
+        t.start()
+    for t in workers:
+        t.join()
+    check(len(same) == 160 and all(same), "what was written is read")
+    raised = put(v.path(f"raised-{name}"), marker * 3000)
+    v.must("protect", "--class", "complete", raised)
+    os.rename(raised, f"{c}/raised-{name}")
+    v.must("check", v.vault)
+    os.listdir(c)
+
     def values():
         got = {"passcode": PASS.encode(), "marker": marker, "name": name.encode(), "attribute": marker[::-1]}
-        for line in open(log):
+        lines = open(log).read().splitlines()
+        keys = [n for n, line in enumerate(lines) if line.startswith("file-key-complete")]
+        for line in (line for n, line in enumerate(lines) if n not in keys[20:-20]): # of the file keys a sample: the scan takes its time
             label, _, value = line.strip().rpartition(" ")
             value = bytes.fromhex(value)
             if label in ("kek", "complete", "class-key complete", "file-key-complete", "name-key-complete", "kek-half", "element-auth"):
@@ -249,7 +277,7 @@ def in_memory():
         found = {}
         for pid, program in v.running().items():
             hits = memory_hits(pid, what)
-            if hits is None:
+            if hits is None and program != "holdfast": # the command itself may end while it is looked at
                 check(False, f"{program}: its memory cannot be read")
             for hit in hits or ():
                 found.setdefault(hit, set()).add(program)
@@ -268,6 +296,8 @@ def in_memory():
     began = time.monotonic()
     after = scan(values())
     check(not after, f"locked: still in memory: {after}")
+    for pid, program in v.running().items() if after else ():
+        where_found(pid, {hit: value for hit, value in values().items() if hit in after})
     print(f"memory: {len(secrets)} values, {len(before)} found while unlocked, {len(after)} after the lock, scan {time.monotonic() - began:.1f} s")
     # The passcode is there while Argon2id runs, in the enclave alone [CH-3].
     p = v.start("unlock", v.vault, "--passcode-fd", "0", given=PASS)
@@ -305,7 +335,7 @@ def from_outside():
     own.wait()
     for program, pid in v.pids().items():
         if program != "holdfast-super":
-            check(resource.prlimit(pid, resource.RLIMIT_CORE) == (0, 0), f"{program}: core files are off")
+            check(any(line.split()[4:6] == ["0", "0"] for line in open(f"/proc/{pid}/limits") if line.startswith("Max core file size")), f"{program}: core files are off")
             check(os.stat(f"/proc/{pid}/mem").st_uid == 0, f"{program}: not dumpable")
             check(subprocess.run([*as_user, peek, str(pid)], stderr=subprocess.DEVNULL).returncode == 3, f"{program}: the same user cannot open its memory")
             check(subprocess.run([*as_user, attach, str(pid)]).returncode == 3, f"{program}: the same user cannot trace it")

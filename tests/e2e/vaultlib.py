@@ -119,6 +119,22 @@ def memory_hits(pid, values):
     return hits if readable else None
 
 
+def where_found(pid, values):
+    """Prints where in the process's memory the values lie, for whoever looks for the reason."""
+    for line in open(f"/proc/{pid}/maps"):
+        start, end = (int(x, 16) for x in line.split()[0].split("-"))
+        try:
+            with open(f"/proc/{pid}/mem", "rb") as mem:
+                mem.seek(start)
+                block = mem.read(end - start)
+        except (OSError, ValueError, OverflowError):
+            continue
+        for name, value in values.items():
+            at = block.find(value)
+            if at >= 0:
+                print(f"  {name}: {block.count(value)} times in {line.strip()}, first at {at:#x}: {block[max(0, at - 32):at + len(value) + 32]}")
+
+
 class Vault:
     """A vault of its own in a temporary folder; the programs are copies there, so that what runs can be told from other tests."""
 
