@@ -267,7 +267,13 @@ static void begin_job(struct control *c)
 {
     memset(&c->job_exchange, 0, sizeof c->job_exchange);
     hf_writer_init(&c->job_exchange.out, c->job_body, sizeof c->job_body);
-    c->job_runs = pthread_create(&c->job_thread, NULL, run_job, c) == 0;
+    pthread_attr_t attributes;
+    c->job_runs = pthread_attr_init(&attributes) == 0;
+    if (c->job_runs) {
+        (void)pthread_attr_setstacksize(&attributes, HF_WORKER_STACK);
+        c->job_runs = pthread_create(&c->job_thread, &attributes, run_job, c) == 0;
+        (void)pthread_attr_destroy(&attributes);
+    }
     if (!c->job_runs)
         reply(HF_NO_MEMORY, &c->job_exchange);
 }

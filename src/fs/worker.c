@@ -41,11 +41,14 @@ void hf_worker_nonce(struct hf_worker *worker, uint8_t out[HF_GCM_NONCE_LEN])
     memcpy(out, worker->nonces + --worker->nonce_count * HF_GCM_NONCE_LEN, HF_GCM_NONCE_LEN);
 }
 
-/* What returned calls left below this frame: names, and pages that ciphers and copies had in registers. A serving thread's stack has 512 KiB. */
-static __attribute__((noinline)) void wipe_stack(void)
+/* What returned calls left below this frame: names, and pages that ciphers and copies had in registers. */
+static __attribute__((noinline)) void wipe_stack(size_t len)
 {
-    uint8_t below[256 * 1024];
+    uint8_t below[16 * 1024];
     hf_wipe(below, sizeof below);
+    if (len > sizeof below)
+        wipe_stack(len - sizeof below);
+    __asm__ volatile("" ::"r"(below) : "memory"); /* no tail call: each turn lies below the last */
 }
 
 static void wipe(struct hf_worker *worker)
@@ -56,7 +59,7 @@ static void wipe(struct hf_worker *worker)
     hf_wipe(worker->page, sizeof worker->page);
     if (worker->request)
         hf_wipe(worker->request, worker->request_len);
-    wipe_stack();
+    wipe_stack(HF_WORKER_STACK - 64 * 1024);
 }
 
 void hf_worker_between(void)
