@@ -8,6 +8,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "fs/serve.h"
 #include "fs/tree.h"
 #include "proto/message.h"
 
@@ -15,7 +16,7 @@ enum { LAST_US = 700000 };
 
 static int signals_fd = -1;
 
-/* A request that hangs on the disk may hold a page that the invalidation waits for: the clock ends us then, and the supervisor's undertaker goes on. */
+/* Whatever holds up what follows: the clock ends us, and the supervisor's undertaker goes on. */
 static void limit_time(void)
 {
     const struct itimerval last = {.it_value = {.tv_sec = 0, .tv_usec = LAST_US}};
@@ -32,6 +33,7 @@ static _Noreturn void die(void)
     limit_time();
     /* Threads that wait for a key must not hold up the others. */
     (void)shutdown(HF_FD_FS_ENCLAVE, SHUT_RDWR);
+    hf_serve_give_up();
     hf_tree_die();
     /* The threads have answered EIO meanwhile; what comes now finds no connection. The mount goes when the process beside us sees our end (detach.h). */
     _exit(0);
