@@ -6,7 +6,6 @@
 #ifndef HF_FS_CONTENT_H
 #define HF_FS_CONTENT_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -14,6 +13,7 @@
 #include "base/result.h"
 #include "format/content.h"
 #include "format/fileheader.h"
+#include "fs/epoch.h"
 #include "keys/file_key.h"
 #include "keys/page_key.h"
 
@@ -49,9 +49,6 @@ struct hf_content {
     struct hf_range cover_seen[HF_COVERS], cover_next[HF_COVERS];
     uint8_t inline_data[HF_INLINE_MAX];
 };
-
-/* The epoch of changes made now, and the one settled last (window: above it); settle.c moves them. */
-extern _Atomic uint32_t hf_epoch, hf_settled;
 
 /* HF_NOT_FOUND: there is no page 0. HF_DAMAGED; HF_LOCKED: not even the class's metadata key is there. */
 HF_MUST_USE enum hf_result hf_content_label(int fd, struct hf_content **ret);

@@ -13,8 +13,6 @@
 /* The count on disk runs this far ahead, so that overwriting in place needs a header once in so many pages. */
 enum { WRITES_AHEAD = 4096 };
 
-_Atomic uint32_t hf_epoch, hf_settled;
-
 enum hf_result hf_content_errno(ssize_t negative)
 {
     return hf_result_from_errno((int)-negative);

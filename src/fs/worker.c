@@ -45,7 +45,8 @@ static void wipe(struct hf_worker *worker)
 {
     hf_page_cipher_forget(worker->cipher);
     hf_siv_forget();
-    hf_wipe(worker->plain, HF_MAX_IO + HF_PAGE_LEN);
+    if (worker->plain) /* always: gcc 12 cannot see it */
+        hf_wipe(worker->plain, HF_MAX_IO + HF_PAGE_LEN);
     hf_wipe(worker->page, sizeof worker->page);
     if (worker->request)
         hf_wipe(worker->request, worker->request_len);
