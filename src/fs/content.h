@@ -50,7 +50,7 @@ struct hf_content {
     enum hf_cut cut, cut_seen; /* seen: at the last hf_content_before_settle */
     uint64_t writes;           /* page encryptions under the current generation; dynamic.writes, on disk, runs ahead of it */
     uint64_t length, reach;    /* of the disk's file: as it is, and at least that much of it is durable */
-    uint64_t ragged;           /* the page in which a length that may be the durable one ends; UINT64_MAX: none */
+    uint64_t ragged, ragged_next, ragged_seen; /* the page in which the durable length ends, and a later one that may be; UINT64_MAX: none */
     uint64_t found;            /* the size at unsealing: what was there may be promised to someone */
     uint64_t size_seen, length_seen;
     struct hf_range cover_next[HF_COVERS];

@@ -219,7 +219,8 @@ static enum hf_result fit_length(struct hf_content *content)
     if (failed)
         return hf_content_errno(failed);
     content->length = content->reach = (uint64_t)st.st_size;
-    content->ragged = hf_content_ragged(content->length);
+    content->ragged = content->ragged_seen = hf_content_ragged(content->length);
+    content->ragged_next = UINT64_MAX;
     if (content->length < hf_disk_len(content->in_window ? content->dynamic.durable : content->dynamic.size))
         return HF_DAMAGED;
     if (content->in_window) {
@@ -276,7 +277,7 @@ enum hf_result hf_content_make(int fd, unsigned class, unsigned kind, struct hf_
         return result;
     }
     content->never_synced = true;
-    content->ragged = UINT64_MAX;
+    content->ragged = content->ragged_next = content->ragged_seen = UINT64_MAX;
     content->dynamic.gen = 1;
     keep_gen(content, 1);
     *ret = content;

@@ -136,12 +136,15 @@ enum hf_result hf_content_read(struct hf_content *content, uint64_t offset, size
 
 enum hf_result hf_content_set_length(struct hf_content *content, uint64_t length)
 {
+    uint64_t ragged = hf_content_ragged(length);
+    if (ragged != UINT64_MAX && content->ragged_next != UINT64_MAX && content->ragged_next != ragged)
+        HF_TRY(hf_content_barrier(content)); /* two are known, a third is not */
     int failed = hf_disk->ftruncate(content->fd, (off_t)length);
     if (failed)
         return hf_content_errno(failed);
     content->length = length;
-    if (length % HF_PAGE_LEN != 0)
-        content->ragged = length / HF_PAGE_LEN;
+    if (ragged != UINT64_MAX)
+        content->ragged_next = ragged;
     content->reach = content->reach < length ? content->reach : length;
     content->length_seen = content->length_seen < length ? content->length_seen : length;
     return HF_OK;
@@ -149,9 +152,8 @@ enum hf_result hf_content_set_length(struct hf_content *content, uint64_t length
 
 /* [CR-8] A page that the durable length ends in would be lost if its longer version came to the disk and the new length did not: when it holds
  * bytes that were promised, the length comes first. */
-static enum hf_result make_room(struct hf_content *content, uint64_t first, size_t count)
+static enum hf_result make_room(struct hf_content *content, uint64_t first, size_t count, uint64_t page)
 {
-    uint64_t page = content->ragged;
     uint64_t promised = content->dynamic.durable > content->found ? content->dynamic.durable : content->found;
     promised = content->size_seen > promised ? content->size_seen : promised; /* the settle under way promises it */
     if (page < first || page >= first + count || (page > 0 && hf_page_start(page) >= promised))
@@ -166,15 +168,20 @@ enum hf_result hf_content_put_pages(struct hf_content *content, uint64_t first, 
 {
     size_t len = (count - 1) * HF_PAGE_LEN + last_len;
     if (first * HF_PAGE_LEN + len > content->reach) {
-        HF_TRY(make_room(content, first, count));
+        HF_TRY(make_room(content, first, count, content->ragged));
+        HF_TRY(make_room(content, first, count, content->ragged_next));
         /* Whole pages: the length never ends inside a page that may still grow. */
         memset(buffer + len, 0, HF_PAGE_LEN - last_len);
         len = count * HF_PAGE_LEN;
         content->ahead = true;
     }
     ssize_t put = hf_disk->pwrite(content->fd, buffer, len, (off_t)(first * HF_PAGE_LEN));
-    if (put < 0)
+    if (put < 0) {
+        struct stat st; /* some of it may be there */
+        if (hf_disk->fstat(content->fd, &st) == 0)
+            content->length = (uint64_t)st.st_size;
         return hf_content_errno(put);
+    }
     if (first * HF_PAGE_LEN + len > content->length)
         content->length = first * HF_PAGE_LEN + len;
     return HF_OK;

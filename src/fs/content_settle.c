@@ -133,7 +133,8 @@ enum hf_result hf_content_barrier(struct hf_content *content)
     if (failed)
         return hf_content_errno(failed);
     content->reach = content->length;
-    content->ragged = hf_content_ragged(content->length);
+    content->ragged = content->ragged_seen = hf_content_ragged(content->length);
+    content->ragged_next = UINT64_MAX;
     content->gen_due = content->gen_due && content->header_due;
     return HF_OK;
 }
@@ -196,6 +197,7 @@ enum hf_result hf_content_before_settle(struct hf_content *content, uint32_t epo
     content->cut_seen = content->cut;
     content->size_seen = content->dynamic.size;
     content->length_seen = content->length;
+    content->ragged_seen = hf_content_ragged(content->length);
     content->filled_seen = content->filled;
     content->filled = content->cover_moved = false;
     memcpy(content->cover_next, content->dynamic.cover, sizeof content->cover_next);
@@ -213,6 +215,9 @@ enum hf_result hf_content_after_settle(struct hf_content *content, bool *ret_mor
     content->never_synced = false;
     content->dynamic.durable = content->dynamic.durable > content->size_seen ? content->dynamic.durable : content->size_seen;
     content->reach = content->reach > content->length_seen ? content->reach : content->length_seen;
+    content->ragged = content->ragged_seen;
+    if (content->ragged_next == content->ragged)
+        content->ragged_next = UINT64_MAX;
     if (content->filled_seen && content->cover_moved) {
         content->filled = true;
     } else if (content->filled_seen && memcmp(content->cover_next, content->dynamic.cover, sizeof content->cover_next) != 0) {
