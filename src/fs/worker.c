@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "crypto/libcrypto.h"
 #include "crypto/siv.h"
 #include "keys/wipe.h"
 #include "os/random.h"
@@ -13,6 +14,22 @@
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct hf_worker *list;
 static _Thread_local struct hf_worker *mine;
+
+enum hf_result hf_worker_start(void)
+{
+    uint8_t key[HF_SIV_KEY_LEN] = {1}, text[1] = {1}, out[1 + HF_SIV_TAG_LEN];
+    HF_TRY(hf_libcrypto_start());
+    /* One of each: what libcrypto loads at first use is no secret and would fill the arena. */
+    struct hf_page_cipher *cipher = NULL;
+    HF_TRY(hf_page_cipher_new(&cipher));
+    enum hf_result result = hf_page_cipher_key(cipher, &(struct hf_page_key){{1}});
+    hf_page_cipher_free(&cipher);
+    if (result == HF_OK)
+        result = hf_siv_seal(key, HF_SPAN_OF(key), HF_SPAN_OF(text), out);
+    hf_siv_forget();
+    hf_libcrypto_guard();
+    return result;
+}
 
 struct hf_worker *hf_worker(void)
 {
@@ -57,6 +74,8 @@ static void wipe(struct hf_worker *worker)
     if (worker->plain) /* always; a sanitized build's gcc cannot see it */
         hf_wipe(worker->plain, HF_MAX_IO + HF_PAGE_LEN);
     hf_wipe(worker->page, sizeof worker->page);
+    hf_wipe(worker->nonces, sizeof worker->nonces);
+    worker->nonce_count = 0;
     if (worker->request)
         hf_wipe(worker->request, worker->request_len);
     wipe_stack();
