@@ -16,13 +16,24 @@
 
 enum { PATH_CAP = 4096 };
 
-/* Which mount is at path, without a request to whoever serves it; 0: not to be had. */
-static uint64_t mount_at(const char *path)
+#ifndef STATX_MNT_ID_UNIQUE
+#define STATX_MNT_ID_UNIQUE 0x4000u /* Linux 6.8: numbers that are not used again */
+#endif
+
+/* Which mount is there. Before 6.8 its number may come again; then the device tells a mount of another kind or filesystem apart. */
+struct mount_mark {
+    uint64_t id;
+    uint32_t major, minor;
+};
+
+/* Without a request to whoever serves it; id 0: not to be had. */
+static struct mount_mark mount_at(const char *path)
 {
     struct statx info;
-    if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_MNT_ID, &info) < 0 || !(info.stx_mask & STATX_MNT_ID))
-        return 0;
-    return info.stx_mnt_id;
+    if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_MNT_ID | STATX_MNT_ID_UNIQUE, &info) < 0 ||
+        !(info.stx_mask & (STATX_MNT_ID | STATX_MNT_ID_UNIQUE)))
+        return (struct mount_mark){0};
+    return (struct mount_mark){.id = info.stx_mnt_id, .major = info.stx_dev_major, .minor = info.stx_dev_minor};
 }
 
 /* Up to and with the NUL; false at the end of the pipe. */
@@ -62,12 +73,13 @@ static _Noreturn void wait_and_detach(int pipe)
         ready = hf_sandbox_allow_only(allowed, sizeof allowed / sizeof allowed[0]) == HF_OK;
     if (!ready || !read_path(0, path))
         _exit(0);
-    uint64_t ours = mount_at(path);
+    struct mount_mark ours = mount_at(path);
     char byte;
     while (TEMP_FAILURE_RETRY(read(0, &byte, 1)) > 0)
         continue;
     /* The supervisor may have been faster, and something else may be there by now. */
-    if (ours != 0 && mount_at(path) == ours)
+    struct mount_mark there = mount_at(path);
+    if (ours.id != 0 && there.id == ours.id && there.major == ours.major && there.minor == ours.minor)
         take_away(path);
     _exit(0);
 }

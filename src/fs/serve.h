@@ -17,6 +17,9 @@ const struct hf_tree_kernel *hf_serve_kernel(void);
 HF_MUST_USE enum hf_result hf_serve_start(void);
 /* Readable (an eventfd) when every thread has left: the mount is gone or the connection was aborted. */
 int hf_serve_ended(void);
+/* Death: until the process ends, requests that do not come to their end are answered EIO for the threads that have them, and one more thread answers new
+ * ones. Else a page that such a request holds stops whoever invalidates it, unkillably, and with it the end of this process. */
+void hf_serve_give_up(void);
 /* Joins the threads (the connection must have ended) and closes the descriptor. */
 void hf_serve_finish(void);
 

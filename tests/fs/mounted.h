@@ -51,7 +51,7 @@ static inline void *answer_locked(void *arg)
 
 static inline void mounted_clean(void)
 {
-    if (m.mounted)
+    if (m.mounted && umount2(m.dir, MNT_FORCE) < 0) /* aborts the connection, in use or not: nobody hangs on it after */
         (void)umount2(m.dir, MNT_DETACH);
     m.mounted = false;
     if (m.process.pid > 0)
