@@ -73,6 +73,12 @@ enum hf_result hf_tpm2_blob_encode(const struct hf_tpm2_blob *blob, uint8_t *out
     return HF_OK;
 }
 
+/* NV indices have handles 0x01000000 to 0x01ffffff. */
+static bool is_nv(uint32_t handle)
+{
+    return handle >> 24 == 1;
+}
+
 enum hf_result hf_tpm2_blob_decode(struct hf_span bytes, struct hf_tpm2_blob *ret)
 {
     struct hf_tpm2_blob blob = {0};
@@ -98,7 +104,8 @@ enum hf_result hf_tpm2_blob_decode(struct hf_span bytes, struct hf_tpm2_blob *re
     read_pin(&reader, &blob.before);
     read_sealed(&reader, &blob.release);
     read_sealed(&reader, &blob.device);
-    if (!blob.pin.used)
+    if (!blob.pin.used || !is_nv(blob.pin.handle) || (blob.before.used && !is_nv(blob.before.handle)) || !is_nv(blob.counter) ||
+        !is_nv(blob.generation_counter))
         hf_reader_reject(&reader);
     HF_TRY(hf_reader_end(&reader));
     *ret = blob;

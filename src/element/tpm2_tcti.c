@@ -114,12 +114,22 @@ static bool is_resource_manager(const char *path)
     return digit && digit[0] >= '0' && digit[0] <= '9' && digit[1] == '\0';
 }
 
+/* It may come out of a file, and goes into messages. */
+static bool is_printable(const char *text)
+{
+    while (*text > ' ' && *text <= '~')
+        text++;
+    return *text == '\0';
+}
+
 static enum hf_result connect_to(const char *conf, struct hf_tcti *tcti, struct hf_error *error)
 {
     const char *device = after(conf, "device:");
     const char *path = device ? device : after(conf, "swtpm:path=");
     enum hf_result result;
-    if (device && is_resource_manager(path)) {
+    if (!is_printable(conf))
+        path = NULL;
+    if (path && device && is_resource_manager(path)) {
         tcti->shared = true;
         result = hf_stream_device(path, &tcti->fd);
     } else if (!device && path && path[0] == '/') {
