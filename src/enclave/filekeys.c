@@ -1,5 +1,3 @@
-#include <sodium.h>
-
 #include "enclave/enclave.h"
 #include "format/fileheader.h"
 #include "keys/file_key.h"
@@ -7,8 +5,6 @@
 #include "proto/keys.h"
 
 #pragma GCC poison memcmp strcpy sprintf
-
-enum { SECOND_LEN = 72, SECOND_NONCE = 24 };
 
 /* NULL when the class's key is not there now. */
 static const struct hf_keybag_entry *there(const struct hf_enclave *e, unsigned class, uint32_t generation)
@@ -22,60 +18,34 @@ static void commitment(const struct hf_file_key *key, const uint8_t id[16], uint
     hf_kdf(HF_KDF_FILE_COMMIT, key->bytes, &info, 1, out, 32);
 }
 
-static void second_key(const struct hf_keybag_entry *entry, const uint8_t *nonce, uint8_t out[64])
+/* Wraps key under entry into s and encodes it. */
+static void seal(struct hf_file_static *s, const struct hf_keybag_entry *entry, const struct hf_file_key *key, uint8_t out[HF_STATIC_LEN])
 {
-    struct hf_span info = HF_SPAN(nonce, SECOND_NONCE);
-    hf_kdf(HF_KDF_FILE_WRAP, entry->key.bytes, &info, 1, out, 64);
-}
-
-/* Wraps key (and old, when there is one) under entry into s and encodes it. */
-static void seal(struct hf_file_static *s, const struct hf_keybag_entry *entry, const struct hf_file_key *key, const struct hf_file_key *old,
-                 uint8_t out[HF_STATIC_LEN])
-{
-    uint8_t derived[64];
     s->class = entry->class;
     s->class_generation = entry->generation;
-    s->flags = old ? HF_STATIC_REKEYING : 0;
     s->wrap_algorithm = HF_WRAP_CLASS;
     s->wrap_len = sizeof s->wrap;
-    memset(s->second_wrap, 0, sizeof s->second_wrap);
     hf_file_static_encode(s, out);
     hf_wrap(HF_KDF_FILE_WRAP, entry->key.bytes, HF_SPAN(out, HF_STATIC_AAD_LEN), HF_SPAN_OF(key->bytes), s->wrap);
-    if (old) {
-        hf_random(s->second_wrap, SECOND_NONCE);
-        second_key(entry, s->second_wrap, derived);
-        (void)crypto_aead_xchacha20poly1305_ietf_encrypt(s->second_wrap + SECOND_NONCE, NULL, old->bytes, sizeof old->bytes, out, HF_STATIC_AAD_LEN, NULL,
-                                                         s->second_wrap, derived);
-        hf_wipe(derived, sizeof derived);
-    }
     commitment(key, s->file_id, s->commitment);
     hf_file_static_encode(s, out);
 }
 
-static enum hf_result open_one(const struct hf_enclave *e, const uint8_t bytes[HF_STATIC_LEN], bool old, struct hf_file_static *ret, struct hf_file_key *ret_key)
+static enum hf_result open_one(const struct hf_enclave *e, const uint8_t bytes[HF_STATIC_LEN], struct hf_file_static *ret, struct hf_file_key *ret_key)
 {
-    uint8_t check[32], derived[64];
+    uint8_t check[32];
     HF_TRY(hf_file_static_parse(bytes, ret));
     if (!(e->available & HF_CLASS_BIT(ret->class)))
         return HF_LOCKED;
     const struct hf_keybag_entry *entry = hf_keystore_find(e, ret->class, ret->class_generation);
     if (!entry || ret->wrap_algorithm != HF_WRAP_CLASS)
         return HF_DAMAGED;
-    if (!old) {
-        HF_TRY(hf_unwrap(HF_KDF_FILE_WRAP, entry->key.bytes, HF_SPAN(bytes, HF_STATIC_AAD_LEN), HF_SPAN_OF(ret->wrap), ret_key->bytes));
-        commitment(ret_key, ret->file_id, check);
-        if (hf_equal_ct(check, ret->commitment, sizeof check))
-            return HF_OK;
-        hf_file_key_wipe(ret_key);
-        return HF_DAMAGED;
-    }
-    if (!(ret->flags & HF_STATIC_REKEYING))
-        return HF_DAMAGED;
-    second_key(entry, ret->second_wrap, derived);
-    int bad = crypto_aead_xchacha20poly1305_ietf_decrypt(ret_key->bytes, NULL, NULL, ret->second_wrap + SECOND_NONCE, SECOND_LEN - SECOND_NONCE, bytes,
-                                                         HF_STATIC_AAD_LEN, ret->second_wrap, derived);
-    hf_wipe(derived, sizeof derived);
-    return bad ? HF_DAMAGED : HF_OK;
+    HF_TRY(hf_unwrap(HF_KDF_FILE_WRAP, entry->key.bytes, HF_SPAN(bytes, HF_STATIC_AAD_LEN), HF_SPAN_OF(ret->wrap), ret_key->bytes));
+    commitment(ret_key, ret->file_id, check);
+    if (hf_equal_ct(check, ret->commitment, sizeof check))
+        return HF_OK;
+    hf_file_key_wipe(ret_key);
+    return HF_DAMAGED;
 }
 
 static enum hf_result on_info(struct hf_enclave *e, struct hf_exchange *x)
@@ -132,7 +102,7 @@ static enum hf_result on_make(struct hf_enclave *e, struct hf_exchange *x)
         struct hf_file_key key;
         hf_random(s.file_id, sizeof s.file_id);
         hf_random(key.bytes, sizeof key.bytes);
-        seal(&s, entry, &key, NULL, bytes);
+        seal(&s, entry, &key, bytes);
         hf_write_bytes(&x->out, bytes, sizeof bytes);
         hf_write_bytes(&x->out, key.bytes, sizeof key.bytes);
         hf_file_key_wipe(&key);
@@ -140,7 +110,7 @@ static enum hf_result on_make(struct hf_enclave *e, struct hf_exchange *x)
     return HF_OK;
 }
 
-static enum hf_result on_open(struct hf_enclave *e, struct hf_exchange *x, bool old)
+static enum hf_result on_open(struct hf_enclave *e, struct hf_exchange *x)
 {
     uint8_t n = hf_read_u8(&x->in);
     struct hf_span all = hf_read_view(&x->in, (size_t)n * HF_STATIC_LEN);
@@ -149,7 +119,7 @@ static enum hf_result on_open(struct hf_enclave *e, struct hf_exchange *x, bool 
     for (unsigned i = 0; i < n; i++) {
         struct hf_file_static s;
         struct hf_file_key key = {0};
-        enum hf_result result = open_one(e, all.data + i * HF_STATIC_LEN, old, &s, &key);
+        enum hf_result result = open_one(e, all.data + i * HF_STATIC_LEN, &s, &key);
         hf_write_u8(&x->out, (uint8_t)result);
         hf_write_bytes(&x->out, key.bytes, sizeof key.bytes);
         hf_file_key_wipe(&key);
@@ -157,31 +127,24 @@ static enum hf_result on_open(struct hf_enclave *e, struct hf_exchange *x, bool 
     return HF_OK;
 }
 
-static enum hf_result on_change(struct hf_enclave *e, struct hf_exchange *x, bool fresh)
+static enum hf_result on_rewrap(struct hf_enclave *e, struct hf_exchange *x)
 {
     struct hf_span given = hf_read_view(&x->in, HF_STATIC_LEN);
     uint8_t class = hf_read_u8(&x->in);
     uint8_t bytes[HF_STATIC_LEN];
     struct hf_file_static s;
-    struct hf_file_key key = {0}, fresh_key = {0};
+    struct hf_file_key key = {0};
     if (hf_reader_end(&x->in) != HF_OK || class < HF_CLASS_FIRST || class > HF_CLASS_LAST)
         return HF_PROTOCOL;
     const struct hf_keybag_entry *entry = there(e, class, 0);
     if (!entry)
         return HF_LOCKED;
-    enum hf_result result = open_one(e, given.data, false, &s, &key);
-    if (result == HF_OK && fresh && s.flags & HF_STATIC_REKEYING)
-        result = HF_BUSY; /* a third key has no place: finish the first change */
+    enum hf_result result = open_one(e, given.data, &s, &key);
     if (result == HF_OK) {
-        hf_random(fresh_key.bytes, sizeof fresh_key.bytes);
-        seal(&s, entry, fresh ? &fresh_key : &key, fresh ? &key : NULL, bytes);
+        seal(&s, entry, &key, bytes);
         hf_write_bytes(&x->out, bytes, sizeof bytes);
-        if (fresh)
-            hf_write_bytes(&x->out, fresh_key.bytes, sizeof fresh_key.bytes);
-        hf_write_bytes(&x->out, key.bytes, sizeof key.bytes);
     }
     hf_file_key_wipe(&key);
-    hf_file_key_wipe(&fresh_key);
     return result;
 }
 
@@ -193,10 +156,8 @@ enum hf_result hf_filekeys_request(struct hf_enclave *e, uint16_t request, struc
     case HF_KEYS_INFO: return on_info(e, x);
     case HF_KEYS_CLASS_KEYS: return on_class_keys(e, x);
     case HF_KEYS_MAKE: return on_make(e, x);
-    case HF_KEYS_OPEN: return on_open(e, x, false);
-    case HF_KEYS_OPEN_OLD: return on_open(e, x, true);
-    case HF_KEYS_REKEY: return on_change(e, x, true);
-    case HF_KEYS_REWRAP: return on_change(e, x, false);
+    case HF_KEYS_OPEN: return on_open(e, x);
+    case HF_KEYS_REWRAP: return on_rewrap(e, x);
     case HF_KEYS_HEAD_OPEN:
     case HF_KEYS_HEAD_SETTLE:
     case HF_KEYS_HEAD_CLOSE: return hf_head_request(e, request, x);

@@ -9,7 +9,7 @@
 
 static const uint8_t file_magic[8] = {'H', 'O', 'L', 'D', 'F', 'I', 'L', 'E'};
 static const uint8_t page_magic[8] = {'H', 'F', 'P', 'A', 'G', 'E', '0', '1'};
-enum { FILE_FORMAT = 1, SECOND_WRAP_USED = 72, META_RESERVED_LEN = 48, PAGE_DIGEST_LEN = 16 };
+enum { FILE_FORMAT = 1, STATIC_RESERVED_LEN = 80, META_RESERVED_LEN = 48, DYNAMIC_RESERVED_LEN = 20 /* a page digest, and 4 */ };
 static const uint64_t u48_end = UINT64_C(1) << 48;
 
 static bool all_zero(const uint8_t *bytes, size_t len)
@@ -33,11 +33,8 @@ static bool static_is_sound(const struct hf_file_static *header)
     if (header->wrap_algorithm == HF_WRAP_CLASS ? header->wrap_len != sizeof header->wrap
                                                 : header->wrap_algorithm != HF_WRAP_UNLESS_OPEN || header->class != HF_CLASS_UNLESS_OPEN)
         return false;
-    if (header->wrap_len == 0 || header->wrap_len > sizeof header->wrap ||
-        !all_zero(header->wrap + header->wrap_len, sizeof header->wrap - header->wrap_len))
-        return false;
-    size_t used = header->flags & HF_STATIC_REKEYING ? SECOND_WRAP_USED : 0;
-    return all_zero(header->second_wrap + used, sizeof header->second_wrap - used);
+    return header->wrap_len > 0 && header->wrap_len <= sizeof header->wrap &&
+           all_zero(header->wrap + header->wrap_len, sizeof header->wrap - header->wrap_len);
 }
 
 enum hf_result hf_file_static_parse(const uint8_t bytes[HF_STATIC_LEN], struct hf_file_static *ret)
@@ -55,7 +52,7 @@ enum hf_result hf_file_static_parse(const uint8_t bytes[HF_STATIC_LEN], struct h
     header.wrap_algorithm = hf_read_u16(&reader);
     header.wrap_len = hf_read_u16(&reader);
     hf_read_bytes(&reader, header.wrap, sizeof header.wrap);
-    hf_read_bytes(&reader, header.second_wrap, sizeof header.second_wrap);
+    hf_read_zeros(&reader, STATIC_RESERVED_LEN);
     hf_read_bytes(&reader, header.commitment, sizeof header.commitment);
     HF_TRY(hf_reader_end(&reader));
     if (memcmp(mark.data, file_magic, sizeof file_magic) != 0 || format != FILE_FORMAT || !static_is_sound(&header))
@@ -79,7 +76,7 @@ void hf_file_static_encode(const struct hf_file_static *header, uint8_t out[HF_S
     hf_write_u16(&writer, header->wrap_len);
     HF_ASSERT(writer.len == HF_STATIC_AAD_LEN);
     hf_write_bytes(&writer, header->wrap, sizeof header->wrap);
-    hf_write_bytes(&writer, header->second_wrap, sizeof header->second_wrap);
+    hf_write_zeros(&writer, STATIC_RESERVED_LEN);
     hf_write_bytes(&writer, header->commitment, sizeof header->commitment);
     HF_ASSERT(hf_writer_end(&writer) == HF_OK && writer.len == HF_STATIC_LEN);
 }
@@ -169,7 +166,7 @@ static bool floors_are_sound(const struct hf_floor floors[HF_FLOORS], uint32_t g
 static bool dynamic_is_sound(const struct hf_file_dynamic *dynamic)
 {
     return dynamic->size <= HF_FILE_SIZE_MAX && dynamic->durable <= dynamic->size && dynamic->gen <= HF_GEN_MAX &&
-           (dynamic->flags & ~HF_DYNAMIC_FLAGS_KNOWN) == 0 && dynamic->rekey_gen <= dynamic->gen && covers_are_sound(dynamic->cover) &&
+           (dynamic->flags & ~HF_DYNAMIC_FLAGS_KNOWN) == 0 && covers_are_sound(dynamic->cover) &&
            floors_are_sound(dynamic->floors, dynamic->gen);
 }
 
@@ -193,8 +190,7 @@ enum hf_result hf_file_dynamic_parse(const uint8_t bytes[HF_DYNAMIC_LEN], struct
         dynamic.floors[i].offset = hf_read_u64(&reader);
         dynamic.floors[i].gen = hf_read_u32(&reader);
     }
-    hf_read_zeros(&reader, PAGE_DIGEST_LEN);
-    dynamic.rekey_gen = hf_read_u32(&reader);
+    hf_read_zeros(&reader, DYNAMIC_RESERVED_LEN);
     HF_TRY(hf_reader_end(&reader));
     if (!dynamic_is_sound(&dynamic))
         return HF_DAMAGED;
@@ -221,8 +217,7 @@ void hf_file_dynamic_encode(const struct hf_file_dynamic *dynamic, uint8_t out[H
         hf_write_u64(&writer, dynamic->floors[i].offset);
         hf_write_u32(&writer, dynamic->floors[i].gen);
     }
-    hf_write_zeros(&writer, PAGE_DIGEST_LEN);
-    hf_write_u32(&writer, dynamic->rekey_gen);
+    hf_write_zeros(&writer, DYNAMIC_RESERVED_LEN);
     HF_ASSERT(hf_writer_end(&writer) == HF_OK && writer.len == HF_DYNAMIC_LEN);
 }
 

@@ -1,6 +1,6 @@
 /* format/fileheader.h: the three parts of page 0 and the head of every page. Pure: bytes in, struct out. Source: spec/30-file.md [FH-1].
  *
- *   0    S  static: id, class, wrapped key, commitment          (written at creation and at a change of class or key)
+ *   0    S  static: id, class, wrapped key, commitment          (written at creation and at a change of class or of its key)
  *   256  M  metadata: name slots, attribute MAC                 (changeable without the file key)
  *   512  page head
  *   544  D  dynamic, encrypted: size, durable size, cover, floors
@@ -16,7 +16,7 @@
 #include "base/span.h"
 
 #define HF_STATIC_LEN 256u
-#define HF_STATIC_AAD_LEN 40u    /* AAD of both wraps */
+#define HF_STATIC_AAD_LEN 40u    /* AAD of the wrap */
 #define HF_META_OFFSET 256u
 #define HF_META_LEN 256u
 #define HF_META_MACCED_LEN 240u
@@ -36,18 +36,17 @@ enum hf_wrap_algorithm { HF_WRAP_CLASS = 1 /* crypto/wrap.h under the class key 
 struct hf_file_static {
     uint8_t kind;
     uint8_t class;
-    uint32_t flags; /* HF_STATIC_REKEYING */
+    uint32_t flags;
     uint8_t file_id[HF_FILE_ID_LEN];
     uint32_t class_generation;
     uint16_t wrap_algorithm;
     uint16_t wrap_len;
     uint8_t wrap[104];
-    uint8_t second_wrap[80]; /* while a file is re-keyed: nonce 24 || old key 32 || tag 16 || zeros 8, under the same class key; else zeros */
+    /* reserved 80 */
     uint8_t commitment[32];
 };
-#define HF_STATIC_REKEYING 1u
 /* Flags with a meaning; the parsers refuse others. */
-#define HF_STATIC_FLAGS_KNOWN HF_STATIC_REKEYING
+#define HF_STATIC_FLAGS_KNOWN 0u
 #define HF_META_FLAGS_KNOWN 0u
 #define HF_DYNAMIC_FLAGS_KNOWN 0u
 
@@ -76,7 +75,6 @@ struct hf_file_dynamic {
     uint64_t writes;          /* page encryptions under gen */
     struct hf_range cover[HF_COVERS]; /* count 0: unused; sorted, disjoint */
     struct hf_floor floors[HF_FLOORS];/* gen 0: unused; sorted by offset */
-    uint32_t rekey_gen;       /* while re-keying: pages of a lower gen are under the old key; else 0 */
 };
 
 struct hf_page_head {

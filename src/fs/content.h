@@ -1,9 +1,12 @@
-/* fs/content.h: one file's header and pages on its descriptor. The caller holds the file's lock (shared for reading, exclusive else). Source: spec/30-file.md.
+/* fs/content.h: one file's header and pages on its descriptor. Source: spec/30-file.md, spec/35-crash.md.
  *
- * A content is loaded or made, used, then freed; hf_content_forget in between wipes everything that shows plaintext. */
+ * A content has two stages. With its label (static part and metadata) its names and attributes can be checked and changed; that needs its class's metadata key.
+ * Unsealed it has the file key and everything else. hf_content_forget goes back to the label and wipes all that shows plaintext.
+ * The caller holds the file's lock: shared for read and seek, exclusive for all else. */
 #ifndef HF_FS_CONTENT_H
 #define HF_FS_CONTENT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -11,45 +14,60 @@
 #include "base/result.h"
 #include "format/content.h"
 #include "format/fileheader.h"
+#include "fs/epoch.h"
 #include "keys/file_key.h"
 #include "keys/page_key.h"
 
 /* Lies in the secret arena. */
 struct hf_content_keys {
     struct hf_file_key file;
-    uint32_t gen[2]; /* whose page keys these are; UINT32_MAX: none */
-    struct hf_page_key page[2];
+    uint32_t gen; /* whose page key this is: the current one */
+    struct hf_page_key page;
+};
+
+/* A shrink's way to the disk; each step needs the one before to be durable. */
+enum hf_cut {
+    HF_CUT_NONE,
+    HF_CUT_HEADER,  /* page 0 says the new size; pages behind it are still there, none may be written */
+    HF_CUT_CLIPPED, /* the edge page was written anew without the bytes behind the cut */
+    HF_CUT_PUNCHED  /* the tail is cut, stale pages in later holes are punched: the floors can go */
 };
 
 struct hf_content {
-    int fd; /* the node's */
+    int fd; /* the node's; -1 while that is closed */
     uint8_t s[HF_STATIC_LEN];
     struct hf_file_static header;
     struct hf_file_meta meta;
     struct hf_file_dynamic dynamic;
-    struct hf_content_keys *keys;
-    bool in_window;      /* read from a header of an open window: may be cut at C */
-    bool trim;           /* the disk is longer than L(P) */
-    bool trim_durable;   /* the header that says so is durable */
-    bool clip;           /* page clip_page holds bytes behind the cut */
-    bool clipped;        /* written, but not durable yet */
-    bool never_synced;
-    uint64_t clip_page;
+    struct hf_content_keys *keys; /* NULL: label alone */
+    bool in_window;               /* written since the last settle before an unclean stop */
+    bool header_due; /* the next settle writes page 0 */
+    bool filled;     /* pages were written inside cover: the settle after they are durable takes them out of it */
+    enum hf_cut cut, cut_seen; /* seen: at the last hf_content_before_settle */
+    uint64_t writes;           /* page encryptions under the current generation; dynamic.writes, on disk, runs ahead of it */
+    uint64_t size_seen;
+    struct hf_range cover_seen[HF_COVERS], cover_next[HF_COVERS];
     uint8_t inline_data[HF_INLINE_MAX];
 };
 
-/* The epoch of changes made now, and the one settled last (window: above it), set by tree_settle.c. */
-extern uint32_t hf_epoch, hf_settled;
-
-HF_MUST_USE enum hf_result hf_content_load(int fd, struct hf_content **ret);
-/* A new file's content; page 0 is not written yet. */
-HF_MUST_USE enum hf_result hf_content_make(int fd, unsigned class, struct hf_content **ret);
+/* HF_NOT_FOUND: there is no page 0. HF_DAMAGED; HF_LOCKED: not even the class's metadata key is there. */
+HF_MUST_USE enum hf_result hf_content_label(int fd, struct hf_content **ret);
+/* Nothing to do when unsealed already. In an open window the file is cut where the crash rules say [CR-3]. */
+HF_MUST_USE enum hf_result hf_content_unseal(struct hf_content *content);
+bool hf_content_unsealed(const struct hf_content *content);
+void hf_content_forget(struct hf_content *content);
+/* A new file's content, unsealed; page 0 is not written yet. kind: enum hf_file_kind. */
+HF_MUST_USE enum hf_result hf_content_make(int fd, unsigned class, unsigned kind, struct hf_content **ret);
 void hf_content_free(struct hf_content **content);
-/* Page 0 whole, version + 1, with that epoch. */
+
+/* Page 0 whole (static part, metadata, the rest) with that epoch. */
 HF_MUST_USE enum hf_result hf_content_put_header(struct hf_content *content, uint32_t epoch);
-/* Seals M under its class's metadata key. */
-HF_MUST_USE enum hf_result hf_meta_seal(unsigned class, const uint8_t file_id[16], struct hf_file_meta *meta);
-HF_MUST_USE enum hf_result hf_meta_check(unsigned class, const uint8_t file_id[16], const uint8_t bytes[HF_META_LEN], struct hf_file_meta *ret);
+/* The metadata part alone: at the label. */
+HF_MUST_USE enum hf_result hf_content_put_meta(struct hf_content *content, uint32_t epoch);
+/* The same file key under the class's current generation, in memory: names and attributes are to be bound anew, then page 0 written. */
+HF_MUST_USE enum hf_result hf_content_rewrap(struct hf_content *content, unsigned class);
+
+/* The rest needs an unsealed content, else HF_LOCKED. A failure leaves size and structure as they were. */
 /* Up to len bytes at offset; *ret_len is short only at the end. */
 HF_MUST_USE enum hf_result hf_content_read(struct hf_content *content, uint64_t offset, size_t len, uint8_t *out, size_t *ret_len);
 HF_MUST_USE enum hf_result hf_content_write(struct hf_content *content, uint64_t offset, const uint8_t *data, size_t len);
@@ -57,8 +75,12 @@ HF_MUST_USE enum hf_result hf_content_truncate(struct hf_content *content, uint6
 /* mode: FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE with it, or FALLOC_FL_ZERO_RANGE. */
 HF_MUST_USE enum hf_result hf_content_fallocate(struct hf_content *content, int mode, uint64_t offset, uint64_t len);
 HF_MUST_USE enum hf_result hf_content_fsync(struct hf_content *content);
-/* After the settle's barrier: clip or cut. Returns true in *ret_more when another settle is needed. */
-HF_MUST_USE enum hf_result hf_content_after_settle(struct hf_content *content, bool *ret_more);
+/* whence: SEEK_DATA, SEEK_HOLE. HF_NOT_FOUND: nothing behind offset. */
 HF_MUST_USE enum hf_result hf_content_seek(struct hf_content *content, uint64_t offset, int whence, uint64_t *ret);
+
+/* Around the settle's barrier. Before: writes page 0 when it is due. After: takes the next step of a shrink; *ret_more: another settle is needed. */
+HF_MUST_USE enum hf_result hf_content_before_settle(struct hf_content *content, uint32_t epoch);
+HF_MUST_USE enum hf_result hf_content_after_settle(struct hf_content *content, bool *ret_more);
+bool hf_content_pending(const struct hf_content *content);
 
 #endif

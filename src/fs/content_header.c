@@ -1,4 +1,4 @@
-/* Page 0: loading, making and writing it. */
+/* Page 0: label, unsealing, making and writing it. Source: spec/30-file.md [FH-1] [FC-2]. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,91 +8,122 @@
 #include "keys/wipe.h"
 #include "os/disk.h"
 #include "os/file.h"
-#include "os/random.h"
-#include "os/secret.h"
+
+/* The count on disk runs this far ahead, so that overwriting in place needs a header once in so many pages. */
+enum { WRITES_AHEAD = 4096 };
 
 enum hf_result hf_content_errno(ssize_t negative)
 {
     return hf_result_from_errno((int)-negative);
 }
 
-static void meta_mac(const struct hf_meta_key *key, const uint8_t file_id[16], const uint8_t bytes[HF_META_LEN], uint8_t out[16])
+bool hf_content_unsealed(const struct hf_content *content)
 {
-    struct hf_span info[] = {HF_SPAN(file_id, 16), HF_SPAN(bytes, HF_META_MACCED_LEN)};
-    hf_kdf(HF_KDF_META_MAC, key->bytes, info, 2, out, 16);
+    return content->keys != NULL;
 }
 
-enum hf_result hf_meta_seal(unsigned class, const uint8_t file_id[16], struct hf_file_meta *meta)
+/* --- metadata --- */
+
+static enum hf_result meta_mac(const struct hf_file_static *header, const uint8_t bytes[HF_META_LEN], uint8_t out[16])
 {
-    uint8_t bytes[HF_META_LEN];
     struct hf_meta_key key;
-    HF_TRY(hf_keyring_meta(class, &key));
-    hf_file_meta_encode(meta, bytes);
-    meta_mac(&key, file_id, bytes, meta->mac);
+    struct hf_span info[] = {HF_SPAN_OF(header->file_id), HF_SPAN(bytes, HF_META_MACCED_LEN)};
+    HF_TRY(hf_keyring_meta(header->class, header->class_generation, &key));
+    hf_kdf(HF_KDF_META_MAC, key.bytes, info, 2, out, 16);
     hf_meta_key_wipe(&key);
     return HF_OK;
 }
 
-enum hf_result hf_meta_check(unsigned class, const uint8_t file_id[16], const uint8_t bytes[HF_META_LEN], struct hf_file_meta *ret)
+static enum hf_result meta_seal(struct hf_content *content, uint32_t epoch, uint8_t out[HF_META_LEN])
 {
-    uint8_t mac[16];
-    struct hf_meta_key key;
-    HF_TRY(hf_file_meta_parse(bytes, ret));
-    HF_TRY(hf_keyring_meta(class, &key));
-    meta_mac(&key, file_id, bytes, mac);
-    hf_meta_key_wipe(&key);
-    return hf_equal_ct(mac, ret->mac, 16) ? HF_OK : HF_DAMAGED;
+    content->meta.version++;
+    content->meta.epoch = epoch;
+    hf_file_meta_encode(&content->meta, out);
+    HF_TRY(meta_mac(&content->header, out, content->meta.mac));
+    hf_file_meta_encode(&content->meta, out);
+    return HF_OK;
 }
 
-static struct hf_content *content_new(int fd)
+static enum hf_result label(struct hf_content *content)
+{
+    uint8_t page[HF_HEADER_LEN], mac[16];
+    ssize_t got = hf_disk->pread(content->fd, page, sizeof page, 0);
+    if (got < 0)
+        return hf_content_errno(got);
+    static const uint8_t nothing[HF_HEADER_LEN];
+    if (got < (ssize_t)sizeof page || hf_equal_ct(page, nothing, sizeof page))
+        return HF_NOT_FOUND;
+    memcpy(content->s, page, HF_STATIC_LEN);
+    HF_TRY(hf_file_static_parse(content->s, &content->header));
+    HF_TRY(hf_file_meta_parse(page + HF_META_OFFSET, &content->meta));
+    HF_TRY(meta_mac(&content->header, page + HF_META_OFFSET, mac));
+    if (!hf_equal_ct(mac, content->meta.mac, sizeof mac))
+        return HF_DAMAGED;
+    content->in_window = content->meta.epoch > hf_settled;
+    return HF_OK;
+}
+
+enum hf_result hf_content_label(int fd, struct hf_content **ret)
 {
     struct hf_content *content = calloc(1, sizeof *content);
     if (!content)
-        return NULL;
-    content->keys = hf_secret_alloc(sizeof *content->keys);
-    if (!content->keys) {
-        free(content);
-        return NULL;
-    }
+        return HF_NO_MEMORY;
     content->fd = fd;
-    content->keys->gen[0] = content->keys->gen[1] = UINT32_MAX;
-    return content;
+    enum hf_result result = label(content);
+    if (result != HF_OK) {
+        hf_content_free(&content);
+        return result;
+    }
+    *ret = content;
+    return HF_OK;
+}
+
+void hf_content_forget(struct hf_content *content)
+{
+    hf_content_keys_free(&content->keys);
+    hf_wipe(content->inline_data, sizeof content->inline_data);
+    hf_wipe(&content->dynamic, sizeof content->dynamic);
+    content->cut = content->cut_seen = HF_CUT_NONE;
+    content->filled = content->header_due = false;
 }
 
 void hf_content_free(struct hf_content **content)
 {
     if (!*content)
         return;
-    hf_secret_free(&(*content)->keys);
-    hf_wipe(*content, sizeof **content);
+    hf_content_forget(*content);
     free(*content);
     *content = NULL;
 }
 
-enum hf_result hf_content_use_key(struct hf_content *content, struct hf_worker *worker, uint32_t gen)
+/* --- keys --- */
+
+static void page_key(const struct hf_content_keys *keys, uint32_t gen, struct hf_page_key *ret)
 {
-    struct hf_content_keys *keys = content->keys;
     uint8_t bytes[4] = {(uint8_t)gen, (uint8_t)(gen >> 8), (uint8_t)(gen >> 16), (uint8_t)(gen >> 24)};
     struct hf_span info[] = {HF_SPAN_OF(bytes)};
-    for (unsigned i = 0; i < 2; i++) {
-        if (keys->gen[i] == gen)
-            return hf_page_cipher_key(worker->cipher, &keys->page[i]);
-    }
-    /* Readers share the lock: the cache is written under the exclusive one alone (load, new generation). */
+    hf_kdf(HF_KDF_PAGE_KEY, keys->file.bytes, info, 1, ret->bytes, sizeof ret->bytes);
+}
+
+/* Readers share the lock: the current generation's key alone is kept; an older one costs a derivation (0.15 us). */
+enum hf_result hf_content_use_key(struct hf_content *content, struct hf_worker *worker, uint32_t gen)
+{
     struct hf_page_key key;
-    hf_kdf(HF_KDF_PAGE_KEY, keys->file.bytes, info, 1, key.bytes, sizeof key.bytes);
+    if (content->keys->gen == gen)
+        return hf_page_cipher_key(worker->cipher, &content->keys->page);
+    page_key(content->keys, gen, &key);
     enum hf_result result = hf_page_cipher_key(worker->cipher, &key);
     hf_page_key_wipe(&key);
     return result;
 }
 
-static void cache_gen(struct hf_content *content, unsigned at, uint32_t gen)
+static void keep_gen(struct hf_content *content, uint32_t gen)
 {
-    uint8_t bytes[4] = {(uint8_t)gen, (uint8_t)(gen >> 8), (uint8_t)(gen >> 16), (uint8_t)(gen >> 24)};
-    struct hf_span info[] = {HF_SPAN_OF(bytes)};
-    hf_kdf(HF_KDF_PAGE_KEY, content->keys->file.bytes, info, 1, content->keys->page[at].bytes, HF_PAGE_KEY_LEN);
-    content->keys->gen[at] = gen;
+    page_key(content->keys, gen, &content->keys->page);
+    content->keys->gen = gen;
 }
+
+/* --- the sealed part --- */
 
 static void page0_aad(const struct hf_content *content, const struct hf_page_head *head, uint8_t out[HF_PAGE0_AAD_LEN])
 {
@@ -108,113 +139,147 @@ static enum hf_result open_page0(struct hf_content *content, uint8_t *page, size
     hf_page_head_parse(page + HF_HEAD_OFFSET, &head);
     if (head.len > HF_INLINE_MAX || HF_HEADER_LEN + head.len > len)
         return HF_DAMAGED;
-    cache_gen(content, 0, head.gen);
+    keep_gen(content, head.gen);
     HF_TRY(hf_content_use_key(content, worker, head.gen));
     page0_aad(content, &head, aad);
     uint8_t *body = page + HF_DYNAMIC_OFFSET;
     HF_TRY(hf_page_cipher_open(worker->cipher, head.nonce, HF_SPAN_OF(aad), HF_SPAN(body, HF_DYNAMIC_LEN + head.len), head.tag, body));
     HF_TRY(hf_file_dynamic_parse(body, &content->dynamic));
-    if (content->dynamic.gen != head.gen)
+    if (content->dynamic.gen != head.gen || head.len != hf_page_len(0, content->dynamic.size))
         return HF_DAMAGED;
     memcpy(content->inline_data, body + HF_DYNAMIC_LEN, head.len);
-    hf_wipe(page, HF_PAGE_LEN);
-    return HF_OK;
-}
-
-/* In a window the file may have been cut short of P, never below C. */
-static enum hf_result settle_length(struct hf_content *content)
-{
-    struct stat st;
-    int failed = hf_disk->fstat(content->fd, &st);
-    if (failed)
-        return hf_content_errno(failed);
-    uint64_t have = (uint64_t)st.st_size, want = hf_disk_len(content->dynamic.size);
-    content->trim = have > want;
-    content->trim_durable = content->trim;
-    if (have >= want)
-        return HF_OK;
-    if (!content->in_window || have < hf_disk_len(content->dynamic.durable))
-        return HF_DAMAGED;
-    content->dynamic.size = hf_size_from_disk_len(have);
-    if (content->dynamic.size < content->dynamic.durable)
-        content->dynamic.size = content->dynamic.durable;
     return HF_OK;
 }
 
 static enum hf_result load(struct hf_content *content)
 {
-    uint8_t *page = hf_worker()->page;
+    uint8_t *page = hf_worker()->page, commitment[32];
     ssize_t got = hf_disk->pread(content->fd, page, HF_PAGE_LEN, 0);
     if (got < 0)
         return hf_content_errno(got);
-    if (got < (ssize_t)HF_HEADER_LEN)
+    if (got < (ssize_t)HF_HEADER_LEN || !hf_equal_ct(page, content->s, HF_STATIC_LEN))
         return HF_DAMAGED;
-    memcpy(content->s, page, HF_STATIC_LEN);
-    HF_TRY(hf_file_static_parse(content->s, &content->header));
-    HF_TRY(hf_meta_check(content->header.class, content->header.file_id, page + HF_META_OFFSET, &content->meta));
     HF_TRY(hf_keyring_open(content->s, &content->keys->file));
-    uint8_t commitment[32];
     struct hf_span info[] = {HF_SPAN_OF(content->header.file_id)};
     hf_kdf(HF_KDF_FILE_COMMIT, content->keys->file.bytes, info, 1, commitment, sizeof commitment);
     if (!hf_equal_ct(commitment, content->header.commitment, sizeof commitment))
         return HF_DAMAGED;
-    HF_TRY(open_page0(content, page, (size_t)got));
-    content->in_window = content->dynamic.epoch > hf_settled;
-    return settle_length(content);
+    enum hf_result result = open_page0(content, page, (size_t)got);
+    hf_wipe(page, HF_PAGE_LEN);
+    return result;
 }
 
-enum hf_result hf_content_load(int fd, struct hf_content **ret)
+/* [CR-3] In a window the pages behind C may be missing, torn, short or stale: the file ends before the first of those. */
+static enum hf_result find_end(struct hf_content *content, uint64_t *ret)
 {
-    struct hf_content *content = content_new(fd);
-    if (!content)
-        return HF_NO_MEMORY;
-    enum hf_result result = load(content);
-    if (result != HF_OK) {
-        hf_content_free(&content);
-        return result;
+    struct hf_worker *worker = hf_worker();
+    const struct hf_file_dynamic *dynamic = &content->dynamic;
+    uint64_t size = dynamic->size;
+    for (uint64_t page = hf_page_of(dynamic->durable); size > HF_INLINE_MAX && page <= hf_page_of(size - 1); page++) {
+        uint32_t stored = 0;
+        if (page == 0)
+            continue; /* its bytes came with the header */
+        enum hf_result result = hf_content_get_page(content, worker, page, worker->page, &stored);
+        hf_wipe(worker->page, HF_PAGE_LEN);
+        if (result != HF_OK && result != HF_DAMAGED)
+            return result;
+        bool hole = result == HF_OK && stored == 0;
+        if (result == HF_OK && (hole || stored >= hf_page_len(page, size)))
+            continue;
+        uint64_t end = hf_page_start(page) + (result == HF_OK ? stored : 0);
+        *ret = end > dynamic->durable ? end : dynamic->durable;
+        return HF_OK;
     }
-    *ret = content;
+    *ret = size;
     return HF_OK;
 }
 
-enum hf_result hf_content_make(int fd, unsigned class, struct hf_content **ret)
+static enum hf_result fit_length(struct hf_content *content)
 {
-    struct hf_content *content = content_new(fd);
+    struct stat st;
+    uint64_t end;
+    int failed = hf_disk->fstat(content->fd, &st);
+    if (failed)
+        return hf_content_errno(failed);
+    if (content->in_window) {
+        HF_TRY(find_end(content, &end));
+        if (end < content->dynamic.size)
+            return hf_content_truncate(content, end);
+    }
+    uint64_t have = (uint64_t)st.st_size, want = hf_disk_len(content->dynamic.size);
+    if (have > want)
+        content->cut = HF_CUT_HEADER; /* [CR-2] an ordinary shrink that did not come to its end */
+    return have < want ? HF_DAMAGED : HF_OK;
+}
+
+enum hf_result hf_content_unseal(struct hf_content *content)
+{
+    if (content->keys)
+        return HF_OK;
+    content->keys = hf_content_keys_new();
+    if (!content->keys)
+        return HF_NO_MEMORY;
+    enum hf_result result = load(content);
+    if (result == HF_OK) {
+        content->writes = content->dynamic.writes;
+        content->in_window = content->in_window || content->dynamic.epoch > hf_settled;
+        result = fit_length(content);
+    }
+    if (result != HF_OK)
+        hf_content_forget(content);
+    return result;
+}
+
+enum hf_result hf_content_make(int fd, unsigned class, unsigned kind, struct hf_content **ret)
+{
+    struct hf_content *content = calloc(1, sizeof *content);
     if (!content)
         return HF_NO_MEMORY;
-    enum hf_result result = hf_keyring_make(class, content->s, &content->keys->file);
+    content->fd = fd;
+    content->keys = hf_content_keys_new();
+    enum hf_result result = content->keys ? hf_keyring_make(class, kind, content->s, &content->keys->file) : HF_NO_MEMORY;
     if (result == HF_OK)
         result = hf_file_static_parse(content->s, &content->header);
     if (result != HF_OK) {
         hf_content_free(&content);
         return result;
     }
-    content->never_synced = true;
     content->dynamic.gen = 1;
-    cache_gen(content, 0, 1);
+    keep_gen(content, 1);
     *ret = content;
     return HF_OK;
+}
+
+/* --- writing --- */
+
+enum hf_result hf_content_put_meta(struct hf_content *content, uint32_t epoch)
+{
+    uint8_t bytes[HF_META_LEN];
+    HF_TRY(meta_seal(content, epoch, bytes));
+    ssize_t put = hf_disk->pwrite(content->fd, bytes, sizeof bytes, HF_META_OFFSET);
+    return put < 0 ? hf_content_errno(put) : HF_OK;
 }
 
 enum hf_result hf_content_put_header(struct hf_content *content, uint32_t epoch)
 {
     struct hf_worker *worker = hf_worker();
     struct hf_page_head head = {.gen = content->dynamic.gen, .len = hf_page_len(0, content->dynamic.size)};
-    uint8_t aad[HF_PAGE0_AAD_LEN];
-    uint8_t page[HF_PAGE_LEN];
-    if (content->keys->gen[0] != content->dynamic.gen)
-        cache_gen(content, 0, content->dynamic.gen);
+    uint8_t aad[HF_PAGE0_AAD_LEN], page[HF_PAGE_LEN];
+    if (!content->keys)
+        return HF_LOCKED;
+    if (content->keys->gen != content->dynamic.gen)
+        keep_gen(content, content->dynamic.gen);
     content->dynamic.version++;
-    content->dynamic.writes++;
     content->dynamic.epoch = epoch;
+    content->dynamic.writes = ++content->writes + WRITES_AHEAD;
     memcpy(page, content->s, HF_STATIC_LEN);
-    hf_file_meta_encode(&content->meta, page + HF_META_OFFSET);
-    hf_file_dynamic_encode(&content->dynamic, page + HF_DYNAMIC_OFFSET);
-    memcpy(page + HF_HEADER_LEN, content->inline_data, head.len);
-    hf_random(head.nonce, sizeof head.nonce);
+    HF_TRY(meta_seal(content, epoch, page + HF_META_OFFSET));
+    hf_worker_nonce(worker, head.nonce);
     page0_aad(content, &head, aad);
     uint8_t *body = page + HF_DYNAMIC_OFFSET;
     enum hf_result result = hf_content_use_key(content, worker, head.gen);
+    hf_file_dynamic_encode(&content->dynamic, body);
+    memcpy(page + HF_HEADER_LEN, content->inline_data, head.len);
     if (result == HF_OK)
         result = hf_page_cipher_seal(worker->cipher, head.nonce, HF_SPAN_OF(aad), HF_SPAN(body, HF_DYNAMIC_LEN + head.len), body, head.tag);
     if (result != HF_OK) {
@@ -224,4 +289,17 @@ enum hf_result hf_content_put_header(struct hf_content *content, uint32_t epoch)
     hf_page_head_encode(&head, page + HF_HEAD_OFFSET);
     ssize_t put = hf_disk->pwrite(content->fd, page, HF_HEADER_LEN + head.len, 0);
     return put < 0 ? hf_content_errno(put) : HF_OK;
+}
+
+enum hf_result hf_content_rewrap(struct hf_content *content, unsigned class)
+{
+    uint8_t s[HF_STATIC_LEN];
+    struct hf_file_static header;
+    if (!content->keys)
+        return HF_LOCKED;
+    HF_TRY(hf_keyring_rewrap(content->s, class, s));
+    HF_TRY(hf_file_static_parse(s, &header));
+    memcpy(content->s, s, sizeof s);
+    content->header = header;
+    return HF_OK;
 }

@@ -4,26 +4,41 @@
 #include "fs/content_page.h"
 #include "keys/wipe.h"
 #include "os/disk.h"
-#include "os/random.h"
 
 enum hf_result hf_content_seal_page(struct hf_content *content, struct hf_worker *worker, uint64_t page, const uint8_t *plain, uint32_t len, uint8_t *out)
 {
     struct hf_page_head head = {.gen = content->dynamic.gen, .len = len};
     uint8_t aad[HF_PAGE_AAD_LEN];
     HF_TRY(hf_content_use_key(content, worker, head.gen));
-    hf_random(head.nonce, sizeof head.nonce);
+    hf_worker_nonce(worker, head.nonce);
+    content->writes++;
     hf_page_aad(&head, content->header.file_id, page, aad);
     HF_TRY(hf_page_cipher_seal(worker->cipher, head.nonce, HF_SPAN_OF(aad), HF_SPAN(plain, len), out + HF_PAGE_HEAD_LEN, head.tag));
     hf_page_head_encode(&head, out);
     return HF_OK;
 }
 
-/* A page that is not there: a hole inside cover; in a window behind C the file was cut (zeros: its bytes were never promised); else damage. */
+/* [FC-3] What is not there is a hole, and that only inside cover. */
 static enum hf_result missing(const struct hf_content *content, uint64_t page)
 {
-    if (hf_cover_has(content->dynamic.cover, page))
-        return HF_OK;
-    return content->in_window && hf_page_start(page) >= content->dynamic.durable ? HF_OK : HF_DAMAGED;
+    return hf_cover_has(content->dynamic.cover, page) ? HF_OK : HF_DAMAGED;
+}
+
+/* [FC-4] How many of the page's bytes no floor forbids. */
+static uint32_t allowed(const struct hf_content *content, uint64_t page, const struct hf_page_head *head)
+{
+    uint64_t start = hf_page_start(page);
+    uint32_t keep = head->len;
+    for (unsigned i = 0; i < HF_FLOORS && content->dynamic.floors[i].gen != 0; i++) {
+        const struct hf_floor *floor = &content->dynamic.floors[i];
+        if (head->gen >= floor->gen)
+            continue;
+        if (start >= floor->offset)
+            return 0;
+        if (floor->offset - start < keep)
+            keep = (uint32_t)(floor->offset - start);
+    }
+    return keep;
 }
 
 enum hf_result hf_content_open_page(struct hf_content *content, struct hf_worker *worker, uint64_t page, const uint8_t *sealed, size_t avail,
@@ -33,24 +48,18 @@ enum hf_result hf_content_open_page(struct hf_content *content, struct hf_worker
     uint8_t aad[HF_PAGE_AAD_LEN];
     *ret_len = 0;
     memset(out, 0, HF_PAGE_DATA_LEN);
-    if (avail < HF_PAGE_HEAD_LEN || hf_page_is_zero(sealed))
+    if (avail == 0)
+        return missing(content, page);
+    if (avail < HF_PAGE_HEAD_LEN)
+        return HF_DAMAGED;
+    if (hf_page_is_zero(sealed))
         return missing(content, page);
     hf_page_head_parse(sealed, &head);
-    if (head.len > HF_PAGE_DATA_LEN || head.gen > content->dynamic.gen)
+    if (head.len > HF_PAGE_DATA_LEN || head.len == 0 || head.gen > content->dynamic.gen || HF_PAGE_HEAD_LEN + head.len > avail)
         return HF_DAMAGED;
-    if (HF_PAGE_HEAD_LEN + head.len > avail)
+    uint32_t keep = allowed(content, page, &head);
+    if (keep == 0)
         return missing(content, page);
-    uint64_t start = hf_page_start(page);
-    uint32_t keep = head.len;
-    for (unsigned i = 0; i < HF_FLOORS && content->dynamic.floors[i].gen != 0; i++) {
-        const struct hf_floor *floor = &content->dynamic.floors[i];
-        if (head.gen >= floor->gen)
-            continue;
-        if (start >= floor->offset)
-            return missing(content, page);
-        if (floor->offset - start < keep)
-            keep = (uint32_t)(floor->offset - start);
-    }
     HF_TRY(hf_content_use_key(content, worker, head.gen));
     hf_page_aad(&head, content->header.file_id, page, aad);
     HF_TRY(hf_page_cipher_open(worker->cipher, head.nonce, HF_SPAN_OF(aad), HF_SPAN(sealed + HF_PAGE_HEAD_LEN, head.len), head.tag, out));
@@ -146,74 +155,85 @@ static enum hf_result write_run(struct hf_content *content, uint64_t offset, con
     return put < 0 ? hf_content_errno(put) : HF_OK;
 }
 
-enum hf_result hf_content_clip(struct hf_content *content)
-{
-    struct hf_worker *worker = hf_worker();
-    uint8_t out[HF_PAGE_LEN];
-    uint32_t stored = 0;
-    HF_TRY(hf_content_get_page(content, worker, content->clip_page, worker->page, &stored));
-    uint32_t len = hf_page_len(content->clip_page, content->dynamic.size);
-    if (stored < len)
-        len = stored;
-    HF_TRY(hf_content_seal_page(content, worker, content->clip_page, worker->page, len, out));
-    ssize_t put = hf_disk->pwrite(content->fd, out, HF_PAGE_HEAD_LEN + len, (off_t)(content->clip_page * HF_PAGE_LEN));
-    if (put < 0)
-        return hf_content_errno(put);
-    content->clip = false;
-    content->clipped = true;
-    return HF_OK;
-}
-
-enum hf_result hf_content_before_pages(struct hf_content *content)
-{
-    if (!content->trim)
-        return HF_OK;
-    if (!content->trim_durable) {
-        int failed = hf_disk->fdatasync(content->fd);
-        if (failed)
-            return hf_content_errno(failed);
-        content->trim_durable = true;
-    }
-    return content->clip ? hf_content_clip(content) : HF_OK;
-}
-
 /* Pages between the old end and `end` become a hole. */
-static void cover_gap(struct hf_content *content, uint64_t end)
+void hf_content_cover_gap(struct hf_content *content, uint64_t end)
 {
     uint64_t size = content->dynamic.size;
-    uint64_t first = size == 0 ? 1 : hf_page_of(size - 1) + 1;
+    uint64_t first = size <= HF_INLINE_MAX ? 1 : hf_page_of(size - 1) + 1;
     uint64_t last = end == 0 ? 0 : hf_page_of(end - 1);
     if (first <= last)
         hf_cover_add(content->dynamic.cover, first, last - first + 1);
 }
 
-enum hf_result hf_content_write(struct hf_content *content, uint64_t offset, const uint8_t *data, size_t len)
+static bool touches_cover(const struct hf_content *content, uint64_t first, uint64_t last)
 {
-    if (len == 0)
-        return HF_OK;
-    if (offset > HF_FILE_SIZE_MAX || len > HF_FILE_SIZE_MAX - offset)
-        return HF_TOO_LARGE;
-    uint64_t old = content->dynamic.size, end = offset + len;
-    bool header = end > old;
-    HF_TRY(hf_content_before_pages(content));
-    if (offset > old)
-        cover_gap(content, offset);
+    for (unsigned i = 0; i < HF_COVERS; i++) {
+        const struct hf_range *range = &content->dynamic.cover[i];
+        if (range->count && range->start <= last && first < range->start + range->count)
+            return true;
+    }
+    return false;
+}
+
+/* Everything behind the inline part, then the inline part; sizes grow in content, the caller restores them when this fails. */
+static enum hf_result write_parts(struct hf_content *content, uint64_t offset, const uint8_t *data, size_t len, bool *ret_inline)
+{
     size_t done = 0;
-    if (offset < HF_INLINE_MAX) {
+    if (offset < HF_INLINE_MAX)
         done = HF_INLINE_MAX - (size_t)offset < len ? HF_INLINE_MAX - (size_t)offset : len;
-        header = true;
+    *ret_inline = done > 0;
+    if (done < len) {
+        uint64_t first = hf_page_of(offset + done), last = hf_page_of(offset + len - 1);
+        HF_TRY(hf_content_before_pages(content, last - first + 1));
+        content->filled = content->filled || touches_cover(content, first, last);
     }
     for (size_t at = done; at < len;) {
         size_t part = len - at < HF_MAX_IO ? len - at : HF_MAX_IO;
         HF_TRY(write_run(content, offset + at, data + at, part));
         at += part;
-        if (at < len && offset + at > content->dynamic.size)
+        if (offset + at > content->dynamic.size)
             content->dynamic.size = offset + at; /* its next part may need this page */
     }
-    memcpy(content->inline_data + (done ? offset : 0), data, done);
+    if (done > 0)
+        memcpy(content->inline_data + offset, data, done);
+    return HF_OK;
+}
+
+enum hf_result hf_content_write(struct hf_content *content, uint64_t offset, const uint8_t *data, size_t len)
+{
+    uint8_t inline_before[HF_INLINE_MAX];
+    bool inlined = false;
+    if (!content->keys)
+        return HF_LOCKED;
+    if (len == 0)
+        return HF_OK;
+    if (offset > HF_FILE_SIZE_MAX || len > HF_FILE_SIZE_MAX - offset)
+        return HF_TOO_LARGE;
+    struct hf_file_dynamic before = content->dynamic;
+    uint64_t end = offset + len;
+    if (offset < HF_INLINE_MAX)
+        memcpy(inline_before, content->inline_data, sizeof inline_before);
+    if (offset > before.size)
+        hf_content_cover_gap(content, offset);
+    enum hf_result result = write_parts(content, offset, data, len, &inlined);
     if (end > content->dynamic.size)
         content->dynamic.size = end;
-    return header ? hf_content_put_header(content, hf_epoch) : HF_OK;
+    bool header = inlined || end > before.size;
+    if (result == HF_OK && (header || content->writes > content->dynamic.writes))
+        result = hf_content_put_header(content, hf_epoch);
+    if (result != HF_OK) {
+        /* What was written behind the old end is cut again; the header on disk is the old one or a whole new one. */
+        content->dynamic.size = before.size;
+        memcpy(content->dynamic.cover, before.cover, sizeof before.cover);
+        if (offset < HF_INLINE_MAX)
+            memcpy(content->inline_data, inline_before, sizeof inline_before);
+        if (header && content->cut == HF_CUT_NONE)
+            content->cut = HF_CUT_HEADER;
+        content->header_due = content->header_due || header;
+    }
+    if (offset < HF_INLINE_MAX)
+        hf_wipe(inline_before, sizeof inline_before);
+    return result;
 }
 
 static enum hf_result set_length(struct hf_content *content)
@@ -226,80 +246,80 @@ static enum hf_result set_length(struct hf_content *content)
     return failed ? hf_content_errno(failed) : HF_OK;
 }
 
+static enum hf_result grow(struct hf_content *content, uint64_t size)
+{
+    struct hf_file_dynamic before = content->dynamic;
+    hf_content_cover_gap(content, size);
+    content->dynamic.size = size;
+    enum hf_result result = hf_content_put_header(content, hf_epoch);
+    if (result == HF_OK)
+        result = set_length(content);
+    if (result != HF_OK) {
+        content->dynamic.size = before.size;
+        memcpy(content->dynamic.cover, before.cover, sizeof before.cover);
+        content->header_due = true;
+    }
+    return result;
+}
+
 enum hf_result hf_content_truncate(struct hf_content *content, uint64_t size)
 {
     struct hf_file_dynamic *dynamic = &content->dynamic;
+    if (!content->keys)
+        return HF_LOCKED;
     if (size > HF_FILE_SIZE_MAX)
         return HF_TOO_LARGE;
     if (size == dynamic->size)
         return HF_OK;
-    if (size > dynamic->size) {
-        cover_gap(content, size);
-        dynamic->size = size;
-        HF_TRY(hf_content_put_header(content, hf_epoch));
-        return set_length(content);
-    }
-    /* A second shrink while the edge of the first is not clipped: the floors keep what they say. */
+    if (size > dynamic->size)
+        return grow(content, size);
     if (dynamic->gen >= HF_GEN_MAX)
         return HF_TOO_LARGE;
     struct hf_file_dynamic before = *dynamic;
-    dynamic->gen++;
-    if (!hf_floor_add(dynamic->floors, size, dynamic->gen)) {
-        /* Full: the highest step stands for all above the lowest that still matters; every page below is of an older generation and stays readable. */
-        *dynamic = before;
-        int failed = hf_disk->fdatasync(content->fd);
-        if (failed)
-            return hf_content_errno(failed);
-        memset(dynamic->floors, 0, sizeof dynamic->floors);
-        dynamic->gen++;
-        HF_ASSERT(hf_floor_add(dynamic->floors, size, dynamic->gen));
+    uint8_t inline_before[HF_INLINE_MAX];
+    memcpy(inline_before, content->inline_data, sizeof inline_before);
+    if (!hf_floor_add(dynamic->floors, size, dynamic->gen + 1)) {
+        HF_TRY(hf_content_flush_floors(content));
+        HF_ASSERT(hf_floor_add(dynamic->floors, size, dynamic->gen + 1));
     }
+    uint64_t writes_before = content->writes;
+    dynamic->gen++;
+    content->writes = 0;
+    hf_cover_cut(dynamic->cover, size > HF_INLINE_MAX ? hf_page_of(size - 1) + 1 : 1);
     if (size < HF_INLINE_MAX)
         hf_wipe(content->inline_data + size, HF_INLINE_MAX - (size_t)size);
-    uint64_t edge = size > 0 ? hf_page_of(size - 1) : 0;
-    hf_cover_cut(dynamic->cover, edge + 1);
-    content->clip = edge > 0 && hf_page_len(edge, size) < hf_page_len(edge, before.size);
-    content->clip_page = edge;
-    content->clipped = false;
-    content->trim = true;
-    content->trim_durable = false;
     dynamic->size = size;
     if (dynamic->durable > size)
         dynamic->durable = size;
-    return hf_content_put_header(content, hf_epoch);
+    enum hf_result result = hf_content_put_header(content, hf_epoch);
+    if (result != HF_OK) {
+        /* Pages of the new generation may not come before its header: the old state stays. */
+        uint64_t version = dynamic->version;
+        *dynamic = before;
+        dynamic->version = version;
+        content->writes = writes_before;
+        memcpy(content->inline_data, inline_before, sizeof inline_before);
+        content->header_due = true;
+    } else {
+        content->cut = HF_CUT_HEADER;
+        content->cut_seen = HF_CUT_NONE;
+    }
+    hf_wipe(inline_before, sizeof inline_before);
+    return result;
 }
 
 enum hf_result hf_content_fsync(struct hf_content *content)
 {
+    if (!content->keys)
+        return HF_LOCKED;
     uint64_t size = content->dynamic.size;
+    if (content->header_due) {
+        HF_TRY(hf_content_put_header(content, hf_epoch));
+        content->header_due = false;
+    }
     int failed = hf_disk->fdatasync(content->fd);
     if (failed)
         return hf_content_errno(failed);
     content->dynamic.durable = size; /* on disk with the next header */
-    content->never_synced = false;
-    if (!content->trim)
-        return HF_OK;
-    content->trim_durable = true;
-    return content->clip ? hf_content_clip(content) : HF_OK;
-}
-
-enum hf_result hf_content_after_settle(struct hf_content *content, bool *ret_more)
-{
-    *ret_more = false;
-    content->in_window = false;
-    content->never_synced = false;
-    if (!content->trim)
-        return HF_OK;
-    bool was_durable = content->trim_durable;
-    content->trim_durable = true;
-    if (content->clip)
-        HF_TRY(hf_content_clip(content));
-    if (content->clipped || !was_durable) {
-        content->clipped = false;
-        *ret_more = true;
-        return HF_OK;
-    }
-    content->trim = false;
-    int failed = hf_disk->ftruncate(content->fd, (off_t)hf_disk_len(content->dynamic.size));
-    return failed ? hf_content_errno(failed) : HF_OK;
+    return HF_OK;
 }

@@ -33,9 +33,16 @@ static enum hf_result punch(struct hf_content *content, uint64_t offset, uint64_
     }
     if (first > last)
         return HF_OK;
-    HF_TRY(hf_content_before_pages(content));
+    HF_TRY(hf_content_before_pages(content, 0));
+    struct hf_range before[HF_COVERS];
+    memcpy(before, content->dynamic.cover, sizeof before);
     hf_cover_add(content->dynamic.cover, first, last - first + 1);
-    HF_TRY(hf_content_put_header(content, hf_epoch));
+    enum hf_result result = hf_content_put_header(content, hf_epoch);
+    if (result != HF_OK) {
+        memcpy(content->dynamic.cover, before, sizeof before);
+        return result;
+    }
+    content->filled = true; /* what cover merged, and pages that a failed punch leaves, come out of it again */
     int failed = hf_disk->fdatasync(content->fd);
     if (!failed)
         failed = hf_disk->fallocate(content->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(first * HF_PAGE_LEN),
@@ -45,6 +52,8 @@ static enum hf_result punch(struct hf_content *content, uint64_t offset, uint64_
 
 enum hf_result hf_content_fallocate(struct hf_content *content, int mode, uint64_t offset, uint64_t len)
 {
+    if (!content->keys)
+        return HF_LOCKED;
     if (len == 0)
         return HF_USAGE;
     if (offset > HF_FILE_SIZE_MAX || len > HF_FILE_SIZE_MAX - offset)
@@ -83,6 +92,8 @@ static enum hf_result is_hole(struct hf_content *content, uint64_t page, bool *r
 
 enum hf_result hf_content_seek(struct hf_content *content, uint64_t offset, int whence, uint64_t *ret)
 {
+    if (!content->keys)
+        return HF_LOCKED;
     uint64_t size = content->dynamic.size;
     if (offset >= size)
         return HF_NOT_FOUND;

@@ -1,30 +1,46 @@
 #include "fs/keyring.h"
 
 #include <pthread.h>
+#include <string.h>
 
 #include "keys/wipe.h"
 #include "os/secret.h"
 #include "proto/keys.h"
 #include "proto/message.h"
 
+enum { OLD_MAX = 16 };
+
 struct made {
     uint8_t s[HF_STATIC_LEN];
     struct hf_file_key key;
 };
 
-struct class_entry {
-    uint32_t generation;
-    bool has_meta, has_name;
+/* What one generation of a class gives for names and metadata. */
+struct class_keys {
+    uint32_t generation; /* 0: empty */
+    unsigned class;
+    bool has_name;
     struct hf_meta_key meta;
     struct hf_name_key name;
-    unsigned pool_len;
-    struct made pool[HF_KEYS_BATCH];
 };
 
-static pthread_mutex_t channel = PTHREAD_MUTEX_INITIALIZER; /* socket and buffer; taken before state */
-static pthread_rwlock_t state = PTHREAD_RWLOCK_INITIALIZER;
+struct pool {
+    unsigned len;
+    struct made made[HF_KEYS_BATCH];
+};
+
+/* In the secret arena. */
+struct ring {
+    struct class_keys current[HF_CLASS_LAST + 1];
+    struct class_keys old[OLD_MAX]; /* earlier generations, as they were asked for */
+    unsigned next_old;
+    struct pool pools[HF_CLASS_LAST + 1];
+};
+
+static pthread_mutex_t channel = PTHREAD_MUTEX_INITIALIZER; /* socket, buffer and pools; taken before state */
+static pthread_rwlock_t state = PTHREAD_RWLOCK_INITIALIZER; /* current and old */
 static int enclave = -1;
-static struct class_entry *classes; /* in the secret arena, by class number */
+static struct ring *ring;
 static uint8_t *buffer;
 
 /* channel held. request is built in a buffer of its own; the reply lies in the secret buffer. */
@@ -38,87 +54,145 @@ static enum hf_result ask(struct hf_writer *request, struct hf_reader *ret_body)
 enum hf_result hf_keyring_start(int socket)
 {
     enclave = socket;
-    classes = hf_secret_alloc(sizeof *classes * (HF_CLASS_LAST + 1));
+    ring = hf_secret_alloc(sizeof *ring);
     buffer = hf_secret_alloc(HF_IPC_MAX);
-    if (!classes || !buffer)
+    if (!ring || !buffer)
         return HF_NO_MEMORY;
     return hf_keyring_refresh();
 }
 
-static enum hf_result fetch_class(unsigned class)
+/* channel held. generation 0: the current one. */
+static enum hf_result fetch(unsigned class, uint32_t generation, struct class_keys *ret)
 {
     uint8_t out[64];
     struct hf_writer request;
     struct hf_reader body;
     hf_message_begin(&request, out, sizeof out, HF_KEYS_CLASS_KEYS);
     hf_write_u8(&request, (uint8_t)class);
-    hf_write_u32(&request, 0);
-    enum hf_result result = ask(&request, &body);
-    struct class_entry *entry = &classes[class];
-    if (result == HF_LOCKED) {
-        pthread_rwlock_wrlock(&state);
-        entry->has_meta = entry->has_name = false;
-        pthread_rwlock_unlock(&state);
-        return HF_OK;
-    }
-    HF_TRY(result);
-    pthread_rwlock_wrlock(&state);
-    entry->generation = hf_read_u32(&body);
-    hf_read_bytes(&body, entry->meta.bytes, sizeof entry->meta.bytes);
-    entry->has_name = hf_read_u8(&body) != 0;
-    if (entry->has_name)
-        hf_read_bytes(&body, entry->name.bytes, sizeof entry->name.bytes);
-    result = hf_reader_end(&body);
-    entry->has_meta = result == HF_OK;
-    entry->has_name = entry->has_name && result == HF_OK;
-    pthread_rwlock_unlock(&state);
+    hf_write_u32(&request, generation);
+    HF_TRY(ask(&request, &body));
+    ret->class = class;
+    ret->generation = hf_read_u32(&body);
+    hf_read_bytes(&body, ret->meta.bytes, sizeof ret->meta.bytes);
+    ret->has_name = hf_read_u8(&body) != 0;
+    if (ret->has_name)
+        hf_read_bytes(&body, ret->name.bytes, sizeof ret->name.bytes);
+    enum hf_result result = hf_reader_end(&body);
     hf_wipe(buffer, HF_IPC_MAX);
     return result;
+}
+
+/* channel held. */
+static enum hf_result fetch_current(unsigned class)
+{
+    struct class_keys keys = {0};
+    enum hf_result result = fetch(class, 0, &keys);
+    if (result == HF_OK || result == HF_LOCKED) {
+        pthread_rwlock_wrlock(&state);
+        ring->current[class] = keys;
+        pthread_rwlock_unlock(&state);
+    }
+    hf_wipe(&keys, sizeof keys);
+    return result == HF_LOCKED ? HF_OK : result;
 }
 
 enum hf_result hf_keyring_refresh(void)
 {
     enum hf_result result = HF_OK;
     pthread_mutex_lock(&channel);
+    pthread_rwlock_wrlock(&state);
+    hf_wipe(ring->old, sizeof ring->old);
+    pthread_rwlock_unlock(&state);
     for (unsigned class = HF_CLASS_FIRST; class <= HF_CLASS_LAST && result == HF_OK; class++)
-        result = fetch_class(class);
+        result = fetch_current(class);
     pthread_mutex_unlock(&channel);
     return result;
 }
 
-bool hf_keyring_has_meta(unsigned class)
+/* state held. NULL when it is not there. */
+static struct class_keys *find(unsigned class, uint32_t generation)
 {
-    return classes[class].has_meta;
+    if (class < HF_CLASS_FIRST || class > HF_CLASS_LAST || generation == 0)
+        return NULL;
+    if (ring->current[class].generation == generation)
+        return &ring->current[class];
+    for (unsigned i = 0; i < OLD_MAX; i++) {
+        if (ring->old[i].class == class && ring->old[i].generation == generation)
+            return &ring->old[i];
+    }
+    return NULL;
+}
+
+/* An earlier generation is asked for once and kept. */
+static enum hf_result fetch_old(unsigned class, uint32_t generation)
+{
+    struct class_keys keys = {0};
+    pthread_mutex_lock(&channel);
+    enum hf_result result = fetch(class, generation, &keys);
+    if (result == HF_OK) {
+        pthread_rwlock_wrlock(&state);
+        if (!find(class, generation))
+            ring->old[ring->next_old++ % OLD_MAX] = keys;
+        pthread_rwlock_unlock(&state);
+    }
+    pthread_mutex_unlock(&channel);
+    hf_wipe(&keys, sizeof keys);
+    return result == HF_NOT_FOUND ? HF_DAMAGED : result;
 }
 
 bool hf_keyring_has_name(unsigned class)
 {
-    return classes[class].has_name;
+    pthread_rwlock_rdlock(&state);
+    bool has = ring->current[class].has_name;
+    pthread_rwlock_unlock(&state);
+    return has;
 }
 
 uint32_t hf_keyring_generation(unsigned class)
 {
-    return classes[class].generation;
+    pthread_rwlock_rdlock(&state);
+    uint32_t generation = ring->current[class].generation;
+    pthread_rwlock_unlock(&state);
+    return generation;
 }
 
-enum hf_result hf_keyring_meta(unsigned class, struct hf_meta_key *ret)
+/* Copies one of the two keys; HF_NOT_FOUND: that generation was not asked for yet. */
+static enum hf_result copy(unsigned class, uint32_t generation, struct hf_meta_key *meta, struct hf_name_key *name)
 {
+    enum hf_result result = HF_NOT_FOUND;
     pthread_rwlock_rdlock(&state);
-    bool there = classes[class].has_meta;
-    if (there)
-        *ret = classes[class].meta;
+    const struct class_keys *keys = find(class, generation);
+    if (keys && meta)
+        *meta = keys->meta;
+    if (keys && name && keys->has_name)
+        *name = keys->name;
+    if (keys)
+        result = meta || keys->has_name ? HF_OK : HF_LOCKED;
+    else if (class >= HF_CLASS_FIRST && class <= HF_CLASS_LAST && ring->current[class].generation == 0)
+        result = HF_LOCKED;
     pthread_rwlock_unlock(&state);
-    return there ? HF_OK : HF_LOCKED;
+    return result;
 }
 
-enum hf_result hf_keyring_name(unsigned class, struct hf_name_key *ret)
+static enum hf_result get(unsigned class, uint32_t generation, struct hf_meta_key *meta, struct hf_name_key *name)
 {
-    pthread_rwlock_rdlock(&state);
-    bool there = classes[class].has_name;
-    if (there)
-        *ret = classes[class].name;
-    pthread_rwlock_unlock(&state);
-    return there ? HF_OK : HF_LOCKED;
+    if (class < HF_CLASS_FIRST || class > HF_CLASS_LAST || generation == 0)
+        return HF_DAMAGED;
+    enum hf_result result = copy(class, generation, meta, name);
+    if (result != HF_NOT_FOUND)
+        return result;
+    HF_TRY(fetch_old(class, generation));
+    return copy(class, generation, meta, name);
+}
+
+enum hf_result hf_keyring_meta(unsigned class, uint32_t generation, struct hf_meta_key *ret)
+{
+    return get(class, generation, ret, NULL);
+}
+
+enum hf_result hf_keyring_name(unsigned class, uint32_t generation, struct hf_name_key *ret)
+{
+    return get(class, generation, NULL, ret);
 }
 
 /* channel held. */
@@ -127,33 +201,75 @@ static enum hf_result fill_pool(unsigned class)
     uint8_t out[64];
     struct hf_writer request;
     struct hf_reader body;
+    struct pool *pool = &ring->pools[class];
     hf_message_begin(&request, out, sizeof out, HF_KEYS_MAKE);
     hf_write_u8(&request, (uint8_t)class);
     hf_write_u8(&request, HF_KIND_REGULAR);
     hf_write_u8(&request, HF_KEYS_BATCH);
     HF_TRY(ask(&request, &body));
-    struct class_entry *entry = &classes[class];
     for (unsigned i = 0; i < HF_KEYS_BATCH; i++) {
-        hf_read_bytes(&body, entry->pool[i].s, HF_STATIC_LEN);
-        hf_read_bytes(&body, entry->pool[i].key.bytes, HF_FILE_KEY_LEN);
+        hf_read_bytes(&body, pool->made[i].s, HF_STATIC_LEN);
+        hf_read_bytes(&body, pool->made[i].key.bytes, HF_FILE_KEY_LEN);
     }
     enum hf_result result = hf_reader_end(&body);
     hf_wipe(buffer, HF_IPC_MAX);
     HF_TRY(result);
-    entry->pool_len = HF_KEYS_BATCH;
+    pool->len = HF_KEYS_BATCH;
     return HF_OK;
 }
 
-enum hf_result hf_keyring_make(unsigned class, uint8_t ret_static[HF_STATIC_LEN], struct hf_file_key *ret_key)
+/* A long symlink is rare: its key is made for it alone. channel held. */
+static enum hf_result make_one(unsigned class, unsigned kind, uint8_t ret_static[HF_STATIC_LEN], struct hf_file_key *ret_key)
 {
-    struct class_entry *entry = &classes[class];
+    uint8_t out[64];
+    struct hf_writer request;
+    struct hf_reader body;
+    hf_message_begin(&request, out, sizeof out, HF_KEYS_MAKE);
+    hf_write_u8(&request, (uint8_t)class);
+    hf_write_u8(&request, (uint8_t)kind);
+    hf_write_u8(&request, 1);
+    HF_TRY(ask(&request, &body));
+    hf_read_bytes(&body, ret_static, HF_STATIC_LEN);
+    hf_read_bytes(&body, ret_key->bytes, HF_FILE_KEY_LEN);
+    hf_wipe(buffer, 512);
+    return hf_reader_end(&body);
+}
+
+enum hf_result hf_keyring_make(unsigned class, unsigned kind, uint8_t ret_static[HF_STATIC_LEN], struct hf_file_key *ret_key)
+{
+    struct pool *pool = &ring->pools[class];
     pthread_mutex_lock(&channel);
-    enum hf_result result = entry->pool_len > 0 ? HF_OK : fill_pool(class);
+    enum hf_result result = HF_OK;
+    if (kind != HF_KIND_REGULAR) {
+        result = make_one(class, kind, ret_static, ret_key);
+    } else {
+        result = pool->len > 0 ? HF_OK : fill_pool(class);
+        if (result == HF_OK) {
+            struct made *made = &pool->made[--pool->len];
+            memcpy(ret_static, made->s, HF_STATIC_LEN);
+            *ret_key = made->key;
+            hf_file_key_wipe(&made->key);
+        }
+    }
+    pthread_mutex_unlock(&channel);
+    return result;
+}
+
+enum hf_result hf_keyring_rewrap(const uint8_t s[HF_STATIC_LEN], unsigned class, uint8_t ret_s[HF_STATIC_LEN])
+{
+    uint8_t out[HF_STATIC_LEN + 16];
+    struct hf_writer request;
+    struct hf_reader body;
+    hf_message_begin(&request, out, sizeof out, HF_KEYS_REWRAP);
+    hf_write_bytes(&request, s, HF_STATIC_LEN);
+    hf_write_u8(&request, (uint8_t)class);
+    pthread_mutex_lock(&channel);
+    enum hf_result result = ask(&request, &body);
     if (result == HF_OK) {
-        struct made *made = &entry->pool[--entry->pool_len];
-        memcpy(ret_static, made->s, HF_STATIC_LEN);
-        *ret_key = made->key;
-        hf_file_key_wipe(&made->key);
+        struct hf_span fresh = hf_read_view(&body, HF_STATIC_LEN);
+        result = hf_reader_end(&body);
+        if (result == HF_OK)
+            memcpy(ret_s, fresh.data, HF_STATIC_LEN);
     }
     pthread_mutex_unlock(&channel);
     return result;
@@ -188,12 +304,13 @@ void hf_keyring_drop(uint32_t mask)
     for (unsigned class = HF_CLASS_FIRST; class <= HF_CLASS_LAST; class++) {
         if ((mask & HF_CLASS_BIT(class)) == 0)
             continue;
-        classes[class].has_name = false;
-        hf_name_key_wipe(&classes[class].name);
-        classes[class].pool_len = 0;
-        hf_wipe(classes[class].pool, sizeof classes[class].pool);
+        ring->current[class].has_name = false;
+        hf_name_key_wipe(&ring->current[class].name);
+        hf_wipe(&ring->pools[class], sizeof ring->pools[class]);
     }
+    hf_wipe(ring->old, sizeof ring->old);
     pthread_rwlock_unlock(&state);
+    hf_wipe(buffer, HF_IPC_MAX);
     pthread_mutex_unlock(&channel);
 }
 
@@ -201,7 +318,7 @@ void hf_keyring_drop_all(void)
 {
     hf_keyring_drop(~0u);
     pthread_rwlock_wrlock(&state);
-    hf_wipe(classes, sizeof *classes * (HF_CLASS_LAST + 1));
+    hf_wipe(ring->current, sizeof ring->current);
     pthread_rwlock_unlock(&state);
 }
 

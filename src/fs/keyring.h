@@ -13,16 +13,18 @@
 #include "keys/name_key.h"
 
 HF_MUST_USE enum hf_result hf_keyring_start(int socket);
-/* Asks INFO and the class keys again. */
+/* Asks for the class keys again. */
 HF_MUST_USE enum hf_result hf_keyring_refresh(void);
-bool hf_keyring_has_meta(unsigned class);
 bool hf_keyring_has_name(unsigned class);
+/* The current one; 0: not even the metadata key is there. */
 uint32_t hf_keyring_generation(unsigned class);
-/* Copies; HF_LOCKED when it is not there. The caller wipes. */
-HF_MUST_USE enum hf_result hf_keyring_meta(unsigned class, struct hf_meta_key *ret);
-HF_MUST_USE enum hf_result hf_keyring_name(unsigned class, struct hf_name_key *ret);
+/* Copies; HF_LOCKED when it is not there, HF_DAMAGED when there never was such a generation. The caller wipes. */
+HF_MUST_USE enum hf_result hf_keyring_meta(unsigned class, uint32_t generation, struct hf_meta_key *ret);
+HF_MUST_USE enum hf_result hf_keyring_name(unsigned class, uint32_t generation, struct hf_name_key *ret);
 /* A new file's static header and key. */
-HF_MUST_USE enum hf_result hf_keyring_make(unsigned class, uint8_t ret_static[HF_STATIC_LEN], struct hf_file_key *ret_key);
+HF_MUST_USE enum hf_result hf_keyring_make(unsigned class, unsigned kind, uint8_t ret_static[HF_STATIC_LEN], struct hf_file_key *ret_key);
+/* The same file key under the current generation of a class. */
+HF_MUST_USE enum hf_result hf_keyring_rewrap(const uint8_t s[HF_STATIC_LEN], unsigned class, uint8_t ret_s[HF_STATIC_LEN]);
 HF_MUST_USE enum hf_result hf_keyring_open(const uint8_t s[HF_STATIC_LEN], struct hf_file_key *ret_key);
 /* Forgets the pools and name keys of the classes. The metadata keys stay. */
 void hf_keyring_drop(uint32_t mask);

@@ -39,7 +39,9 @@ static enum hf_result encode_with(const struct hf_name_key *key, const uint8_t d
         return HF_TOO_LARGE;
     memcpy(plain, name, len);
     size_t wide = padded(len);
-    HF_TRY(hf_siv_seal(key->bytes, HF_SPAN(dir_id, 16), HF_SPAN(plain, wide), sealed));
+    enum hf_result result = hf_siv_seal(key->bytes, HF_SPAN(dir_id, 16), HF_SPAN(plain, wide), sealed);
+    hf_wipe(plain, sizeof plain);
+    HF_TRY(result);
     if (len <= SHORT_MAX) {
         hf_base64url_encode(sealed, wide + HF_SIV_TAG_LEN, out);
         return HF_OK;
@@ -54,23 +56,23 @@ static enum hf_result encode_with(const struct hf_name_key *key, const uint8_t d
     return HF_OK;
 }
 
-enum hf_result hf_name_encode(unsigned class, const uint8_t dir_id[16], const char *name, char out[HF_BACKING_MAX], char side[400])
+enum hf_result hf_name_encode(unsigned class, uint32_t generation, const uint8_t dir_id[16], const char *name, char out[HF_BACKING_MAX], char side[400])
 {
     struct hf_name_key key;
-    HF_TRY(hf_keyring_name(class, &key));
+    HF_TRY(hf_keyring_name(class, generation, &key));
     enum hf_result result = encode_with(&key, dir_id, name, out, side);
     hf_name_key_wipe(&key);
     return result;
 }
 
-enum hf_result hf_name_decode(unsigned class, const uint8_t dir_id[16], int dir_fd, const char *backing, char out[256])
+enum hf_result hf_name_decode(unsigned class, uint32_t generation, const uint8_t dir_id[16], int dir_fd, const char *backing, char out[256])
 {
     char text[400];
     uint8_t sealed[256 + HF_SIV_TAG_LEN], plain[257] = {0};
     size_t len = 0;
     struct hf_name_key key;
     bool is_long = hf_name_is_long(backing);
-    HF_TRY(hf_keyring_name(class, &key));
+    HF_TRY(hf_keyring_name(class, generation, &key));
     if (is_long) {
         char record[LONG_LEN + 1];
         memcpy(record, backing, sizeof record);
@@ -88,16 +90,17 @@ enum hf_result hf_name_decode(unsigned class, const uint8_t dir_id[16], int dir_
     if (result != HF_OK)
         return HF_DAMAGED;
     memcpy(out, plain, 256);
+    hf_wipe(plain, sizeof plain);
     bool sound = strlen(out) > 0 && strlen(out) <= NAME_MAX_LEN && (strlen(out) > SHORT_MAX) == is_long && !strchr(out, '/');
     return sound ? HF_OK : HF_DAMAGED;
 }
 
 /* --- link targets --- */
 
-static enum hf_result link_key(unsigned class, uint8_t out[64])
+static enum hf_result link_key(unsigned class, uint32_t generation, uint8_t out[64])
 {
     struct hf_name_key key;
-    HF_TRY(hf_keyring_name(class, &key));
+    HF_TRY(hf_keyring_name(class, generation, &key));
     hf_kdf(HF_KDF_SYMLINK_KEY, key.bytes, NULL, 0, out, 64);
     hf_name_key_wipe(&key);
     return HF_OK;
@@ -111,13 +114,13 @@ static struct hf_span link_aad(const uint8_t dir_id[16], const char *name, uint8
     return HF_SPAN(aad, 16 + len);
 }
 
-enum hf_result hf_link_seal(unsigned class, const uint8_t dir_id[16], const char *name, const char *target, char out[4096])
+enum hf_result hf_link_seal(unsigned class, uint32_t generation, const uint8_t dir_id[16], const char *name, const char *target, char out[4096])
 {
     uint8_t key[64], aad[16 + 256], sealed[HF_LINK_MAX + HF_SIV_TAG_LEN];
     size_t len = strlen(target);
     if (len == 0 || len > HF_LINK_MAX)
         return HF_TOO_LARGE;
-    HF_TRY(link_key(class, key));
+    HF_TRY(link_key(class, generation, key));
     enum hf_result result = hf_siv_seal(key, link_aad(dir_id, name, aad), HF_SPAN(target, len), sealed);
     hf_wipe(key, sizeof key);
     HF_TRY(result);
@@ -125,14 +128,14 @@ enum hf_result hf_link_seal(unsigned class, const uint8_t dir_id[16], const char
     return HF_OK;
 }
 
-enum hf_result hf_link_open(unsigned class, const uint8_t dir_id[16], const char *name, const char *text, size_t text_len, char out[4096])
+enum hf_result hf_link_open(unsigned class, uint32_t generation, const uint8_t dir_id[16], const char *name, const char *text, size_t text_len, char out[4096])
 {
     uint8_t key[64], aad[16 + 256], sealed[HF_LINK_MAX + HF_SIV_TAG_LEN];
     size_t len = 0;
     HF_TRY(hf_base64url_decode(text, text_len, sealed, sizeof sealed, &len));
     if (len <= HF_SIV_TAG_LEN)
         return HF_DAMAGED;
-    HF_TRY(link_key(class, key));
+    HF_TRY(link_key(class, generation, key));
     enum hf_result result = hf_siv_open(key, link_aad(dir_id, name, aad), HF_SPAN(sealed, len), (uint8_t *)out);
     hf_wipe(key, sizeof key);
     HF_TRY(result);
@@ -142,19 +145,19 @@ enum hf_result hf_link_open(unsigned class, const uint8_t dir_id[16], const char
 
 /* --- authentication under the metadata key --- */
 
-static enum hf_result meta_kdf(unsigned class, enum hf_kdf_context context, const struct hf_span *info, size_t count, uint8_t out[16])
+static enum hf_result meta_kdf(unsigned class, uint32_t generation, enum hf_kdf_context context, const struct hf_span *info, size_t count, uint8_t out[16])
 {
     struct hf_meta_key key;
-    HF_TRY(hf_keyring_meta(class, &key));
+    HF_TRY(hf_keyring_meta(class, generation, &key));
     hf_kdf(context, key.bytes, info, count, out, 16);
     hf_meta_key_wipe(&key);
     return HF_OK;
 }
 
-enum hf_result hf_name_slot(unsigned class, const uint8_t dir_id[16], const uint8_t file_id[16], const char *name, uint8_t out[16])
+enum hf_result hf_name_slot(unsigned class, uint32_t generation, const uint8_t dir_id[16], const uint8_t file_id[16], const char *name, uint8_t out[16])
 {
     struct hf_span info[] = {HF_SPAN(dir_id, 16), HF_SPAN(file_id, 16), HF_SPAN(name, strlen(name))};
-    return meta_kdf(class, HF_KDF_NAME_SLOT, info, 3, out);
+    return meta_kdf(class, generation, HF_KDF_NAME_SLOT, info, 3, out);
 }
 
 static struct hf_span attributes(uint32_t mode, uint32_t uid, uint32_t gid, uint8_t out[12])
@@ -167,25 +170,25 @@ static struct hf_span attributes(uint32_t mode, uint32_t uid, uint32_t gid, uint
     return hf_writer_span(&writer);
 }
 
-enum hf_result hf_attr_mac(unsigned class, const uint8_t file_id[16], uint32_t mode, uint32_t uid, uint32_t gid, uint8_t out[16])
+enum hf_result hf_attr_mac(unsigned class, uint32_t generation, const uint8_t file_id[16], uint32_t mode, uint32_t uid, uint32_t gid, uint8_t out[16])
 {
     uint8_t bytes[12];
     struct hf_span info[] = {HF_SPAN(file_id, 16), attributes(mode, uid, gid, bytes)};
-    return meta_kdf(class, HF_KDF_ATTR_MAC, info, 2, out);
+    return meta_kdf(class, generation, HF_KDF_ATTR_MAC, info, 2, out);
 }
 
-enum hf_result hf_evidence_tag(unsigned class, const uint8_t file_id[16], uint8_t kind, const uint8_t value[16], uint32_t epoch, uint8_t out[16])
+enum hf_result hf_evidence_tag(unsigned class, uint32_t generation, const uint8_t file_id[16], uint8_t kind, const uint8_t value[16], uint32_t epoch, uint8_t out[16])
 {
     uint8_t bytes[4] = {(uint8_t)epoch, (uint8_t)(epoch >> 8), (uint8_t)(epoch >> 16), (uint8_t)(epoch >> 24)};
     struct hf_span info[] = {HF_SPAN(file_id, 16), HF_SPAN(&kind, 1), HF_SPAN(value, 16), HF_SPAN_OF(bytes)};
-    return meta_kdf(class, HF_KDF_EVIDENCE, info, 4, out);
+    return meta_kdf(class, generation, HF_KDF_EVIDENCE, info, 4, out);
 }
 
-enum hf_result hf_dir_mac(const struct hf_dir_record *record, const uint8_t parent_id[16], uint32_t mode, uint32_t uid, uint32_t gid, const char *name,
+enum hf_result hf_dir_mac(const struct hf_dir_record *record, unsigned mac_class, uint32_t mac_generation, const uint8_t parent_id[16], uint32_t mode, uint32_t uid, uint32_t gid, const char *name,
                           uint8_t out[16])
 {
     uint8_t macced[HF_DIR_RECORD_MACCED_LEN], bytes[12];
     hf_dir_record_macced(record, macced);
     struct hf_span info[] = {HF_SPAN_OF(macced), HF_SPAN(parent_id, 16), attributes(mode, uid, gid, bytes), HF_SPAN(name, strlen(name))};
-    return meta_kdf(record->class, HF_KDF_DIR_MAC, info, 4, out);
+    return meta_kdf(mac_class, mac_generation, HF_KDF_DIR_MAC, info, 4, out);
 }

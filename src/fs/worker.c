@@ -2,9 +2,12 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "crypto/siv.h"
 #include "keys/wipe.h"
+#include "os/random.h"
 
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct hf_worker *list;
@@ -29,26 +32,83 @@ struct hf_worker *hf_worker(void)
     return worker;
 }
 
+void hf_worker_nonce(struct hf_worker *worker, uint8_t out[HF_GCM_NONCE_LEN])
+{
+    if (worker->nonce_count == 0) {
+        hf_random(worker->nonces, sizeof worker->nonces);
+        worker->nonce_count = HF_WORKER_NONCES;
+    }
+    memcpy(out, worker->nonces + --worker->nonce_count * HF_GCM_NONCE_LEN, HF_GCM_NONCE_LEN);
+}
+
+static void wipe(struct hf_worker *worker)
+{
+    hf_page_cipher_forget(worker->cipher);
+    hf_siv_forget();
+    if (worker->plain) /* as in a worker whose memory ran out half-way */
+        hf_wipe(worker->plain, HF_MAX_IO + HF_PAGE_LEN);
+    hf_wipe(worker->page, sizeof worker->page);
+    if (worker->request)
+        hf_wipe(worker->request, worker->request_len);
+}
+
 void hf_worker_between(void)
 {
     struct hf_worker *worker = hf_worker();
-    if (!__atomic_exchange_n(&worker->forget, false, __ATOMIC_ACQ_REL))
+    if (!__atomic_load_n(&worker->forget, __ATOMIC_ACQUIRE))
         return;
-    hf_page_cipher_forget(worker->cipher);
-    hf_siv_forget();
-    if (worker->plain != NULL) /* a worker whose allocation failed half-way */
-        hf_wipe(worker->plain, HF_MAX_IO + HF_PAGE_LEN);
-    hf_wipe(worker->page, sizeof worker->page);
+    wipe(worker);
+    __atomic_store_n(&worker->forget, false, __ATOMIC_RELEASE); /* after: it is the confirmation */
 }
 
-void hf_worker_forget_all(void)
+/* Those that have not answered yet get (another) signal: one that was about to wait in a read misses the first. */
+static unsigned nudge(bool ask)
 {
+    unsigned left = 0;
     pthread_mutex_lock(&list_lock);
     for (struct hf_worker *worker = list; worker; worker = worker->next) {
-        __atomic_store_n(&worker->forget, true, __ATOMIC_RELEASE);
-        if (!pthread_equal(worker->thread, pthread_self()))
-            (void)pthread_kill(worker->thread, SIGUSR1);
+        if (worker == mine)
+            continue;
+        if (ask)
+            __atomic_store_n(&worker->forget, true, __ATOMIC_RELEASE);
+        if (!__atomic_load_n(&worker->forget, __ATOMIC_ACQUIRE))
+            continue;
+        (void)pthread_kill(worker->thread, SIGUSR1);
+        left++;
     }
     pthread_mutex_unlock(&list_lock);
-    hf_worker_between();
+    return left;
+}
+
+bool hf_worker_forget_all(void)
+{
+    enum { STEP_US = 500, STEPS = 4000 };
+    wipe(hf_worker());
+    unsigned left = nudge(true);
+    for (int i = 0; left > 0 && i < STEPS; i++) {
+        (void)usleep(STEP_US);
+        left = nudge(false);
+    }
+    return left == 0;
+}
+
+void hf_worker_end(void)
+{
+    struct hf_worker *worker = mine;
+    if (!worker)
+        return;
+    pthread_mutex_lock(&list_lock);
+    for (struct hf_worker **at = &list; *at; at = &(*at)->next) {
+        if (*at == worker) {
+            *at = worker->next;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&list_lock);
+    mine = NULL;
+    wipe(worker);
+    hf_page_cipher_free(&worker->cipher);
+    free(worker->run);
+    free(worker->plain);
+    free(worker);
 }

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "crypto/pagecipher.h"
@@ -12,6 +13,8 @@
 #define HF_MAX_IO (1u << 20)
 #define HF_RUN_PAGES (HF_MAX_IO / HF_PAGE_DATA_LEN + 2)
 
+#define HF_WORKER_NONCES 256u
+
 struct hf_worker {
     struct hf_worker *next;
     pthread_t thread;
@@ -19,14 +22,23 @@ struct hf_worker {
     uint8_t *run;   /* HF_RUN_PAGES pages, sealed */
     uint8_t *plain; /* HF_MAX_IO and a page: what a read answers */
     uint8_t page[HF_PAGE_LEN];
+    uint8_t *request; /* the serving loop's buffer (what a write brings), wiped with the rest; NULL: none */
+    size_t request_len;
+    uint8_t nonces[HF_WORKER_NONCES * HF_GCM_NONCE_LEN]; /* drawn in batches: one getrandom costs as much as sealing a page */
+    unsigned nonce_count;
     bool forget; /* atomic: wipe caches before the next request */
 };
 
 /* This thread's, made at first use; aborts without memory. */
 struct hf_worker *hf_worker(void);
+/* A fresh random nonce. */
+void hf_worker_nonce(struct hf_worker *worker, uint8_t out[HF_GCM_NONCE_LEN]);
 /* Wipes this thread's plaintext and key schedules when asked to. Call between requests. */
 void hf_worker_between(void);
-/* Asks every thread; those that wait in a read are woken by SIGUSR1 (a handler that does nothing must be there). */
-void hf_worker_forget_all(void);
+/* Asks every thread and waits until each has come to hf_worker_between, for two seconds; false: one did not. Those that wait in a read are
+ * woken by SIGUSR1 (a handler that does nothing, without SA_RESTART, must be there). Hold no lock that a request may wait for. */
+bool hf_worker_forget_all(void);
+/* Wipes and frees this thread's; call before a thread that used hf_worker ends. */
+void hf_worker_end(void);
 
 #endif

@@ -5,12 +5,11 @@
  * | CLASS_KEYS | u8 class | u32 generation (0: current) | u32 generation | meta key 32 | u8 has_name | name key 64 (when has_name)     HF_LOCKED when not even the meta key is there |
  * | MAKE       | u8 class | u8 kind | u8 n (<= 64)      | n × { S 256 | file key 32 }    fresh ids, keys and wraps |
  * | OPEN       | u8 n (<= 64) | n × S 256               | n × { u8 result | file key 32 (zeros unless HF_OK) }    HF_LOCKED, HF_DAMAGED each for itself |
- * | REKEY      | S 256 | u8 new class                   | S 256 | new file key 32 | old file key 32    same id; second wrap holds the old key under the *new* class (HF_STATIC_REKEYING) |
- * | REWRAP     | S 256 | u8 new class                   | S 256 | file key 32    same file key under the new class (lowering), or, when S says REKEYING, without the second wrap |
+ * | REWRAP     | S 256 | u8 new class                   | S 256    the same file key under the current generation of that class |
  * | HEAD_OPEN  | -                                      | u32 settled | u8 state found (hf_head_state); the head says OPEN durably before the reply |
  * | HEAD_SETTLE| u32 epoch (> settled)                  | -    durable |
  * | HEAD_CLOSE | u32 epoch                              | -    settled := epoch, CLOSED, durable |
- * OPEN of a REKEYING header gives the new key; the old one comes by OPEN_OLD (same body). */
+ * A file whose class is raised gets a fresh key: it is made anew and its content copied, no request is needed for that. */
 #ifndef HF_PROTO_KEYS_H
 #define HF_PROTO_KEYS_H
 
@@ -21,8 +20,6 @@ enum hf_keys_request {
     HF_KEYS_CLASS_KEYS,
     HF_KEYS_MAKE,
     HF_KEYS_OPEN,
-    HF_KEYS_OPEN_OLD,
-    HF_KEYS_REKEY,
     HF_KEYS_REWRAP,
     HF_KEYS_HEAD_OPEN,
     HF_KEYS_HEAD_SETTLE,

@@ -1,0 +1,58 @@
+/* fs/dirs.h: inside the tree alone: a directory's descriptor and record, its entries' names on disk, and access that an owner's own mode bits would refuse us. */
+#ifndef HF_FS_DIRS_H
+#define HF_FS_DIRS_H
+
+#include "fs/names.h"
+#include "fs/node.h"
+
+/* Descriptor alone; returns it, in use until hf_dir_done, or a negative errno. hf_ns held. */
+HF_MUST_USE int hf_dir_use_fd(struct hf_node *dir);
+/* Descriptor and checked record; as hf_dir_use_fd. -EIO when the record is not what it must be, -ENOKEY when its class can't be checked yet. */
+HF_MUST_USE int hf_dir_use(struct hf_node *dir);
+void hf_dir_done(struct hf_node *dir);
+
+/* The class that new entries get. */
+unsigned hf_dir_class(const struct hf_node *dir);
+const uint8_t *hf_dir_id(const struct hf_node *dir);
+
+/* An entry on disk, found by its plain name. */
+struct hf_place {
+    char backing[HF_BACKING_MAX];
+    char side[400];       /* a long name's record, else empty */
+    bool exists;
+    bool always;          /* a root entry whose name is under class always */
+    struct stat st;       /* when it exists */
+};
+/* dir is in use. 0 with exists set or not; -ENAMETOOLONG, -ENOKEY, … */
+HF_MUST_USE int hf_place_find(struct hf_node *dir, int dir_fd, const char *name, struct hf_place *ret);
+/* As it would be under that class's name key (protect of root entries); else like hf_place_find without looking. */
+HF_MUST_USE int hf_place_make(struct hf_node *dir, const char *name, bool always, struct hf_place *ret);
+/* The side record of a long name: made before the name, removed after it. */
+HF_MUST_USE int hf_place_side_put(int dir_fd, const struct hf_place *place);
+void hf_place_side_remove(int dir_fd, const char *backing);
+/* The plain name of a name on disk. dir is in use. */
+HF_MUST_USE int hf_dir_plain(struct hf_node *dir, int dir_fd, const char *backing, char out[256]);
+/* A node's own plain name; hf_ns held. */
+HF_MUST_USE int hf_node_plain(struct hf_node *node, char out[256]);
+
+/* Writes a fresh record for a directory that has just been made at parent/name; fills record. */
+HF_MUST_USE int hf_dir_record_make(struct hf_node *parent, int dir_fd, unsigned class, const char *name, const struct stat *st, struct hf_dir_record *ret);
+/* The next record of a directory, as `.hf+` in it: for a new place, new attributes or a new class; then, after the change, hf_dir_record_commit puts it in `.hf`'s place. */
+HF_MUST_USE int hf_dir_record_next(struct hf_node *dir, int dir_fd, struct hf_node *parent, const char *name, const struct stat *st, unsigned class,
+                                   struct hf_dir_record *ret);
+HF_MUST_USE int hf_dir_record_commit(struct hf_node *dir, int dir_fd, const struct hf_dir_record *record);
+void hf_dir_record_forget_next(int dir_fd);
+/* No entry but our own records. Positive: empty; 0: not; else a negative errno. */
+HF_MUST_USE int hf_dir_is_empty(int dir_fd);
+
+/* openat with O_NOFOLLOW; where the object's mode refuses its owner (us), the owner's bits are lent for the moment. */
+HF_MUST_USE int hf_open_lent(int dir_fd, const char *backing, int flags);
+/* Lends u+rwx to a directory where we need it; hf_lend_back restores. *ret_mode: the mode to restore, or HF_NOT_LENT. */
+#define HF_NOT_LENT UINT32_MAX
+HF_MUST_USE int hf_lend(int fd, uint32_t bits, uint32_t *ret_mode);
+void hf_lend_back(int fd, uint32_t mode);
+
+/* tree_readdir.c's */
+void hf_stream_free(struct hf_stream **stream);
+
+#endif

@@ -1,0 +1,362 @@
+/* A file made ready: label, binding, content. */
+#include "fs/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/dirs.h"
+#include "fs/errno.h"
+#include "fs/settle.h"
+#include "fs/xattrs.h"
+#include "keys/wipe.h"
+#include "os/disk.h"
+#include "os/file.h"
+
+/* --- evidence --- */
+
+static enum hf_result evidence_read(int fd, struct hf_evidence *ret)
+{
+    uint8_t bytes[HF_EVIDENCE_MAX * HF_EVIDENCE_ENTRY_LEN];
+    ssize_t len = hf_disk->fgetxattr(fd, HF_EVIDENCE_XATTR, bytes, sizeof bytes);
+    if (len == -ENODATA) {
+        memset(ret, 0, sizeof *ret);
+        return HF_OK;
+    }
+    return len < 0 ? hf_result_from_errno((int)-len) : hf_evidence_parse(HF_SPAN(bytes, (size_t)len), ret);
+}
+
+int hf_evidence_put(struct hf_node *file, enum hf_evidence_kind kind, const uint8_t value[16])
+{
+    const struct hf_content *content = file->content;
+    struct hf_evidence evidence = {0};
+    uint8_t tag[16], bytes[HF_EVIDENCE_MAX * HF_EVIDENCE_ENTRY_LEN];
+    uint32_t epoch = hf_epoch_now(), lent;
+    if (file->evidence && evidence_read(file->fd, &evidence) != HF_OK)
+        memset(&evidence, 0, sizeof evidence); /* damaged evidence proves nothing: this starts a new list */
+    enum hf_result result = hf_evidence_tag(content->header.class, content->header.class_generation, content->header.file_id, (uint8_t)kind, value, epoch, tag);
+    if (result != HF_OK)
+        return -hf_errno(result);
+    hf_evidence_add(&evidence, kind, tag, epoch);
+    int failed = hf_lend(file->fd, 0600, &lent);
+    if (!failed)
+        failed = hf_disk->fsetxattr(file->fd, HF_EVIDENCE_XATTR, bytes, hf_evidence_encode(&evidence, bytes), 0);
+    hf_lend_back(file->fd, lent);
+    if (!failed)
+        file->evidence = true;
+    return failed;
+}
+
+bool hf_evidence_has(const struct hf_node *file, enum hf_evidence_kind kind, const uint8_t value[16])
+{
+    const struct hf_content *content = file->content;
+    struct hf_evidence evidence;
+    uint8_t tag[16];
+    if (evidence_read(file->fd, &evidence) != HF_OK)
+        return false;
+    for (uint32_t i = 0; i < evidence.count; i++) {
+        if (evidence.entries[i].kind != kind || evidence.entries[i].epoch <= hf_settled)
+            continue;
+        if (hf_evidence_tag(content->header.class, content->header.class_generation, content->header.file_id, (uint8_t)kind, value, evidence.entries[i].epoch,
+                            tag) == HF_OK &&
+            hf_equal_ct(tag, evidence.entries[i].tag, sizeof tag))
+            return true;
+    }
+    return false;
+}
+
+void hf_evidence_remove(struct hf_node *file)
+{
+    uint32_t lent;
+    if (!file->evidence || hf_lend(file->fd, 0600, &lent))
+        return;
+    int failed = hf_disk->fremovexattr(file->fd, HF_EVIDENCE_XATTR);
+    hf_lend_back(file->fd, lent);
+    file->evidence = failed && failed != -ENODATA;
+}
+
+/* --- slots --- */
+
+int hf_slot_of(const struct hf_node *file, const struct hf_node *dir, const char *plain, uint8_t out[HF_SLOT_LEN])
+{
+    const struct hf_file_static *header = &file->content->header;
+    return -hf_errno(hf_name_slot(header->class, header->class_generation, hf_dir_id(dir), header->file_id, plain, out));
+}
+
+bool hf_slot_room(const struct hf_node *file)
+{
+    return file->content->meta.current + file->content->meta.old < (int)HF_SLOTS;
+}
+
+void hf_slot_add(struct hf_node *file, const uint8_t slot[HF_SLOT_LEN])
+{
+    struct hf_file_meta *meta = &file->content->meta;
+    memmove(meta->slots[meta->current + 1], meta->slots[meta->current], (size_t)meta->old * HF_SLOT_LEN);
+    memcpy(meta->slots[meta->current], slot, HF_SLOT_LEN);
+    meta->current++;
+    file->stale = true;
+}
+
+void hf_slot_drop(struct hf_node *file, const uint8_t slot[HF_SLOT_LEN])
+{
+    struct hf_file_meta *meta = &file->content->meta;
+    for (unsigned i = 0; i < meta->current; i++) {
+        if (!hf_equal_ct(meta->slots[i], slot, HF_SLOT_LEN))
+            continue;
+        uint8_t gone[HF_SLOT_LEN];
+        memcpy(gone, meta->slots[i], HF_SLOT_LEN);
+        memmove(meta->slots[i], meta->slots[i + 1], (size_t)(meta->current - i - 1) * HF_SLOT_LEN);
+        memcpy(meta->slots[meta->current - 1], gone, HF_SLOT_LEN);
+        meta->current--;
+        meta->old++;
+        file->stale = true;
+        return;
+    }
+}
+
+void hf_slots_settled(struct hf_node *file)
+{
+    struct hf_file_meta *meta = &file->content->meta;
+    memset(meta->slots[meta->current], 0, (size_t)(HF_SLOTS - meta->current) * HF_SLOT_LEN);
+    meta->old = 0;
+}
+
+/* --- ready --- */
+
+int hf_file_label(struct hf_node *file)
+{
+    int failed = hf_node_open_fd(file);
+    if (failed || file->content)
+        return failed;
+    enum hf_result result = hf_content_label(file->fd, &file->content);
+    if (result != HF_OK)
+        return result == HF_NOT_FOUND ? -EIO : -hf_errno(result);
+    file->class = file->content->header.class;
+    file->bound = false;
+    struct hf_evidence evidence;
+    file->evidence = evidence_read(file->fd, &evidence) != HF_OK || evidence.count > 0;
+    return 0;
+}
+
+bool hf_file_name_fits(const struct hf_node *file, const uint8_t slot[HF_SLOT_LEN])
+{
+    const struct hf_file_meta *meta = &file->content->meta;
+    unsigned count = meta->current + (file->content->in_window ? meta->old : 0u);
+    for (unsigned i = 0; i < count; i++) {
+        if (hf_equal_ct(meta->slots[i], slot, HF_SLOT_LEN))
+            return true;
+    }
+    return file->evidence && hf_evidence_has(file, HF_EVIDENCE_NAME, slot);
+}
+
+static enum hf_result attributes_fit(struct hf_node *file, const struct stat *st, bool *ret)
+{
+    const struct hf_file_static *header = &file->content->header;
+    uint8_t mac[16];
+    HF_TRY(hf_attr_mac(header->class, header->class_generation, header->file_id, st->st_mode & 07777, st->st_uid, st->st_gid, mac));
+    *ret = hf_equal_ct(mac, file->content->meta.attr_mac, sizeof mac) || (file->evidence && hf_evidence_has(file, HF_EVIDENCE_ATTR, mac));
+    return HF_OK;
+}
+
+int hf_file_bind(struct hf_node *file)
+{
+    char plain[256];
+    uint8_t slot[HF_SLOT_LEN];
+    struct stat st;
+    bool fits = false;
+    int failed = hf_file_label(file);
+    if (failed || file->bound || !file->parent)
+        return failed;
+    int dir = hf_dir_use(file->parent);
+    if (dir < 0)
+        return dir;
+    failed = hf_dir_plain(file->parent, dir, file->name, plain);
+    if (!failed)
+        failed = hf_slot_of(file, file->parent, plain, slot);
+    hf_dir_done(file->parent);
+    hf_wipe(plain, sizeof plain);
+    if (!failed)
+        failed = hf_disk->fstat(file->fd, &st);
+    if (failed)
+        return failed;
+    if (!hf_file_name_fits(file, slot))
+        return -EIO;
+    enum hf_result result = attributes_fit(file, &st, &fits);
+    /* After an unclean stop the owner's bits may still be lent. */
+    for (mode_t bits = 0; result == HF_OK && !fits && hf_unclean && geteuid() != 0 && bits < 8; bits++) {
+        struct stat guess = st;
+        guess.st_mode = (st.st_mode & ~(mode_t)0700) | bits << 6;
+        result = attributes_fit(file, &guess, &fits);
+        if (result == HF_OK && fits && hf_disk->fchmod(file->fd, guess.st_mode & 07777) < 0)
+            result = HF_IO;
+    }
+    if (result != HF_OK)
+        return -hf_errno(result);
+    file->bound = fits;
+    return fits ? 0 : -EIO;
+}
+
+int hf_file_ready(struct hf_node *file)
+{
+    int failed = hf_file_bind(file);
+    return failed ? failed : -hf_errno(hf_content_unseal(file->content));
+}
+
+int hf_file_rewrap(struct hf_node *file, unsigned class)
+{
+    struct hf_content *content = file->content;
+    char plain[256];
+    struct stat st;
+    int failed = hf_disk->fstat(file->fd, &st);
+    if (!failed && (st.st_nlink != 1 || !file->parent))
+        failed = -EMLINK;
+    if (!failed)
+        failed = hf_xattr_rebind(file);
+    if (!failed)
+        failed = hf_node_plain(file, plain);
+    struct hf_file_meta before = content->meta;
+    struct hf_file_static header_before = content->header;
+    uint8_t s_before[HF_STATIC_LEN];
+    memcpy(s_before, content->s, sizeof s_before);
+    if (!failed)
+        failed = -hf_errno(hf_content_rewrap(content, class));
+    if (!failed) {
+        const struct hf_file_static *header = &content->header;
+        memset(content->meta.slots, 0, sizeof content->meta.slots);
+        content->meta.current = 1;
+        content->meta.old = 0;
+        failed = hf_slot_of(file, file->parent, plain, content->meta.slots[0]);
+        if (!failed)
+            failed = -hf_errno(hf_attr_mac(header->class, header->class_generation, header->file_id, st.st_mode & 07777, st.st_uid, st.st_gid, content->meta.attr_mac));
+        if (!failed)
+            failed = hf_xattr_digest(file, content->meta.xattr_digest);
+        if (!failed)
+            failed = -hf_errno(hf_content_put_header(content, hf_epoch_now()));
+        if (failed) {
+            content->meta = before;
+            content->header = header_before;
+            memcpy(content->s, s_before, sizeof s_before);
+        }
+    }
+    hf_wipe(plain, sizeof plain);
+    if (!failed)
+        file->class = (uint8_t)class;
+    return failed;
+}
+
+static bool is_ready(const struct hf_node *file)
+{
+    return file->fd >= 0 && file->content && hf_content_unsealed(file->content) && (file->bound || !file->parent);
+}
+
+int hf_file_use(struct hf_node *file, bool exclusive)
+{
+    if (file->kind != HF_NODE_FILE && file->kind != HF_NODE_LONG_LINK)
+        return file->kind == HF_NODE_DIR ? -EISDIR : -EINVAL;
+    for (;;) {
+        if (atomic_load_explicit(&hf_dead, memory_order_relaxed))
+            return -EIO;
+        if (exclusive)
+            pthread_rwlock_wrlock(&file->lock);
+        else
+            pthread_rwlock_rdlock(&file->lock);
+        if (is_ready(file))
+            return 0;
+        pthread_rwlock_unlock(&file->lock);
+        pthread_rwlock_rdlock(&hf_ns);
+        pthread_rwlock_wrlock(&file->lock);
+        int failed = hf_file_ready(file);
+        pthread_rwlock_unlock(&file->lock);
+        pthread_rwlock_unlock(&hf_ns);
+        if (failed)
+            return failed;
+    }
+}
+
+void hf_file_done(struct hf_node *file)
+{
+    pthread_rwlock_unlock(&file->lock);
+}
+
+/* --- attributes --- */
+
+void hf_file_attr(const struct hf_node *node, struct stat *st)
+{
+    st->st_size = (off_t)(node->content && hf_content_unsealed(node->content) ? node->content->dynamic.size : hf_size_from_disk_len((uint64_t)st->st_size));
+    st->st_blksize = 4096;
+    if (node->kind == HF_NODE_LONG_LINK)
+        st->st_mode = S_IFLNK | 0777;
+}
+
+void hf_node_attr(struct hf_node *node, struct stat *st)
+{
+    switch (node->kind) {
+    case HF_NODE_FILE:
+    case HF_NODE_LONG_LINK:
+        pthread_rwlock_rdlock(&node->lock);
+        hf_file_attr(node, st);
+        pthread_rwlock_unlock(&node->lock);
+        break;
+    case HF_NODE_LINK:
+        st->st_size = st->st_size * 3 / 4 - 16; /* base64url of tag and target */
+        break;
+    case HF_NODE_DIR:
+        if (node->id == HF_TREE_ROOT && st->st_nlink > 2)
+            st->st_nlink--; /* .holdfast */
+        break;
+    case HF_NODE_OTHER: break;
+    }
+}
+
+/* --- birth --- */
+
+static enum hf_result write_first_header(struct hf_node *file, const struct hf_file_birth *birth, struct hf_node *dir, const char *plain, const struct stat *st)
+{
+    struct hf_content *content = file->content;
+    const struct hf_file_static *header = &content->header;
+    if (plain) {
+        HF_TRY(hf_name_slot(header->class, header->class_generation, hf_dir_id(dir), header->file_id, plain, content->meta.slots[0]));
+        content->meta.current = 1;
+    }
+    HF_TRY(hf_attr_mac(header->class, header->class_generation, header->file_id, birth->mode & 07777, st->st_uid, st->st_gid, content->meta.attr_mac));
+    hf_dirty(file);
+    HF_TRY(hf_content_put_header(content, hf_epoch_now()));
+    return birth->data_len > 0 ? hf_content_write(content, 0, birth->data, birth->data_len) : HF_OK;
+}
+
+int hf_file_birth(int fd, const struct hf_file_birth *birth, struct hf_node *dir, const char *plain, const char *backing, struct hf_node **ret)
+{
+    struct hf_content *content = NULL;
+    struct hf_node *file = NULL;
+    struct stat st;
+    int failed = hf_disk->fstat(fd, &st);
+    enum hf_result result = failed ? HF_IO : hf_content_make(fd, birth->class, birth->kind, &content);
+    if (result == HF_OK) {
+        struct stat shown = st;
+        shown.st_mode = S_IFREG | birth->mode;
+        file = plain ? hf_node_get(&shown, dir, backing, false) : hf_node_get(&shown, NULL, NULL, false);
+        if (!file)
+            result = HF_NO_MEMORY;
+    }
+    if (result != HF_OK) {
+        hf_content_free(&content);
+        (void)hf_disk->close(fd);
+        return -hf_errno(result);
+    }
+    file->fd = fd;
+    file->content = content;
+    file->class = (uint8_t)birth->class;
+    file->bound = true;
+    file->unsynced = true;
+    result = write_first_header(file, birth, dir, plain, &st);
+    if (result != HF_OK) {
+        hf_node_unhash(file);
+        hf_node_unplace(file);
+        hf_node_unref(file);
+        return -hf_errno(result);
+    }
+    *ret = file;
+    return 0;
+}

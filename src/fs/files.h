@@ -1,0 +1,53 @@
+/* fs/files.h: inside the tree alone: a file's content made ready for use, its binding to name and attributes, and the evidence of changes to those.
+ *
+ * Source: spec/35-crash.md [CR-4] [CR-6]. */
+#ifndef HF_FS_FILES_H
+#define HF_FS_FILES_H
+
+#include "format/evidence.h"
+#include "fs/node.h"
+
+/* Takes the node's lock with the content unsealed and bound, until hf_file_done. No lock held. */
+HF_MUST_USE int hf_file_use(struct hf_node *file, bool exclusive);
+void hf_file_done(struct hf_node *file);
+
+/* The three below: hf_ns held, the node's lock held exclusively. */
+HF_MUST_USE int hf_file_label(struct hf_node *file); /* descriptor, static part and metadata are there */
+HF_MUST_USE int hf_file_bind(struct hf_node *file);  /* … and fit the name and attributes that the disk shows */
+HF_MUST_USE int hf_file_ready(struct hf_node *file); /* … and the content is unsealed */
+/* The slot is a current name's, or in an open window an old one's or one that evidence vouches for. */
+bool hf_file_name_fits(const struct hf_node *file, const uint8_t slot[HF_SLOT_LEN]);
+
+/* Name slots: label is there, node's lock held exclusively. */
+HF_MUST_USE int hf_slot_of(const struct hf_node *file, const struct hf_node *dir, const char *plain, uint8_t out[HF_SLOT_LEN]);
+bool hf_slot_room(const struct hf_node *file);
+void hf_slot_add(struct hf_node *file, const uint8_t slot[HF_SLOT_LEN]);
+void hf_slot_drop(struct hf_node *file, const uint8_t slot[HF_SLOT_LEN]); /* becomes an old one */
+void hf_slots_settled(struct hf_node *file);
+
+/* Its key under the class's current generation, names and attributes bound anew, page 0 written. hf_ns and the node's lock held exclusively, content ready, dirty.
+ * -EMLINK: it has names that are not known here. */
+HF_MUST_USE int hf_file_rewrap(struct hf_node *file, unsigned class);
+
+/* Sets the evidence before the change: a name slot or an attribute MAC. */
+HF_MUST_USE int hf_evidence_put(struct hf_node *file, enum hf_evidence_kind kind, const uint8_t value[16]);
+/* True when valid evidence of a window says so. */
+bool hf_evidence_has(const struct hf_node *file, enum hf_evidence_kind kind, const uint8_t value[16]);
+void hf_evidence_remove(struct hf_node *file);
+
+/* st as the disk gives it becomes what the owner sees. The node's lock held (any). */
+void hf_file_attr(const struct hf_node *node, struct stat *st);
+/* Plain attributes of any object. hf_ns held; takes the node's lock. */
+void hf_node_attr(struct hf_node *node, struct stat *st);
+
+/* A new regular file's descriptor becomes a node: header written, bound to dir/plain (plain NULL: no name yet), dirty. hf_ns held exclusively. On failure fd is closed. */
+struct hf_file_birth {
+    unsigned class;
+    uint8_t kind;            /* enum hf_file_kind */
+    mode_t mode;             /* what the header says; the disk has it already, or gets it at the end (long symlinks) */
+    const uint8_t *data;     /* first content or NULL */
+    size_t data_len;
+};
+HF_MUST_USE int hf_file_birth(int fd, const struct hf_file_birth *birth, struct hf_node *dir, const char *plain, const char *backing, struct hf_node **ret);
+
+#endif

@@ -1,0 +1,102 @@
+/* fs/node.h: inside the tree alone (node.c, tree_*.c): what is known of an object that the kernel knows, or that has changes which are not settled.
+ *
+ * Locks, in the order they are taken: hf_ns (namespace: parents, names, directory records, the epoch), a node's lock (a file's descriptor and content),
+ * directories' (dirs.h), the table's.
+ * A node lives while the kernel counts lookups or somebody inside holds a reference. */
+#ifndef HF_FS_NODE_H
+#define HF_FS_NODE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "format/dirrecord.h"
+#include "fs/content.h"
+#include "fs/tree.h"
+
+enum hf_node_kind {
+    HF_NODE_DIR,
+    HF_NODE_FILE,
+    HF_NODE_LINK,      /* a symlink on disk */
+    HF_NODE_LONG_LINK, /* a symlink kept in a regular file */
+    HF_NODE_OTHER      /* FIFO, socket, device */
+};
+
+/* A directory's side of a node: its descriptor and record, opened and checked at first use. */
+struct hf_dir {
+    pthread_mutex_t lock; /* the node's fd and the fields below; a parent's is taken after its child's */
+    uint32_t users;
+    bool loaded; /* record is there and checked */
+    struct hf_dir_record record;
+    struct hf_stream *stream; /* tree_readdir.c's */
+};
+
+struct hf_node {
+    uint32_t id;
+    uint32_t generation;
+    enum hf_node_kind kind;
+    /* the table's lock */
+    uint64_t lookups;
+    uint32_t refs;
+    bool hashed;
+    ino_t ino;
+    struct hf_node *hash_next;
+    struct hf_node *idle_prev, *idle_next; /* the list of descriptors that may be closed, newest first */
+    bool idle;
+    /* hf_ns */
+    struct hf_node *parent; /* holds a reference; NULL: the root, or no name is known */
+    char *name;             /* on disk */
+    bool unlinked;          /* the last name is gone */
+    /* lock */
+    pthread_rwlock_t lock;
+    int fd;            /* -1: opened at the next use */
+    uint32_t opens;
+    uint8_t class;     /* 0: not known yet */
+    bool bound;        /* name and attributes were checked against the header since it was loaded */
+    bool stale;        /* the header in memory is newer than the disk's (names, attributes): the settle writes it */
+    bool evidence;     /* user.hf is set */
+    bool unsynced;     /* made since the last settle and never fsynced */
+    uint32_t changes;  /* counts data writes */
+    struct stat *last; /* an unlinked object without a descriptor: what it was */
+    struct hf_content *content;
+    struct hf_dir dir;
+    /* the dirty list's lock */
+    bool dirty;
+    struct hf_node *dirty_next;
+};
+
+extern pthread_rwlock_t hf_ns;
+extern atomic_bool hf_dead;
+
+HF_MUST_USE enum hf_result hf_node_start(int root_fd, void *map);
+/* NULL when there is none. The kernel's count keeps it alive while a request names it. */
+struct hf_node *hf_node_of(uint64_t id);
+/* The node of a backing object, made when it is not known. counted: one lookup; else one reference. hf_ns held. NULL without memory. */
+struct hf_node *hf_node_get(const struct stat *st, struct hf_node *parent, const char *backing, bool counted);
+/* As hf_node_get, but NULL when it is not known. Adds a reference. */
+struct hf_node *hf_node_find(ino_t ino);
+void hf_node_ref(struct hf_node *node);
+void hf_node_unref(struct hf_node *node);
+void hf_node_lookup_add(struct hf_node *node);
+void hf_node_lookup_drop(struct hf_node *node, uint64_t count);
+/* hf_ns held exclusively. A new place, or none that is known. */
+HF_MUST_USE int hf_node_place(struct hf_node *node, struct hf_node *parent, const char *backing);
+void hf_node_unplace(struct hf_node *node);
+/* The object's last name is gone: the inode number may come again. hf_ns held exclusively. */
+void hf_node_unhash(struct hf_node *node);
+void hf_node_rehash(struct hf_node *node, ino_t ino);
+/* Calls fn for each node with a reference held, no lock held; a snapshot. */
+void hf_node_each(void (*fn)(struct hf_node *node, void *arg), void *arg);
+uint64_t hf_node_count(void);
+
+enum hf_node_kind hf_node_kind_of(const struct stat *st);
+#define HF_LONG_LINK_MODE 01000u /* a regular file with exactly this mode holds a symlink's target */
+
+/* A file's descriptor: opens it when needed (node's lock held exclusively, hf_ns held). Returns 0 or a negative errno. */
+HF_MUST_USE int hf_node_open_fd(struct hf_node *node);
+/* The node may be closed again / is in use; closes the oldest when too many are open. No lock held but, at most, hf_ns. */
+void hf_node_idle(struct hf_node *node);
+void hf_node_busy(struct hf_node *node);
+
+#endif

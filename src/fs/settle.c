@@ -1,0 +1,293 @@
+/* The settle: what is dirty becomes durable, the head says so, then what only bridged the time between goes.
+ *
+ * Order: the epoch is raised and the list taken (namespace stopped for that moment); headers whose names or attributes changed are written with the old epoch;
+ * syncfs; the enclave advances the head; evidence, clipped pages and cut tails follow. Source: spec/35-crash.md [CR-1] [CR-6]. */
+#include "fs/settle.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/dirs.h"
+#include "fs/errno.h"
+#include "fs/files.h"
+#include "fs/keyring.h"
+#include "fs/scan.h"
+#include "fs/treepart.h"
+#include "format/head.h"
+#include "os/clock.h"
+#include "os/disk.h"
+
+enum { SETTLE_MS = 30000 };
+
+atomic_bool hf_unclean;
+bool hf_fresh;
+
+static pthread_mutex_t settling = PTHREAD_MUTEX_INITIALIZER; /* one settle at a time */
+static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct hf_node *list;
+static uint64_t list_len;
+static bool names_dirty; /* something changed that has no node on the list */
+static uint64_t dirty_since_ms;
+
+uint32_t hf_epoch_now(void)
+{
+    return hf_epoch;
+}
+
+void hf_dirty(struct hf_node *node)
+{
+    pthread_mutex_lock(&list_lock);
+    if (!list && !names_dirty)
+        dirty_since_ms = hf_clock_ms();
+    if (!node) {
+        names_dirty = true;
+    } else if (!node->dirty) {
+        node->dirty = true;
+        node->dirty_next = list;
+        list = node;
+        list_len++;
+        hf_node_ref(node);
+    }
+    pthread_mutex_unlock(&list_lock);
+}
+
+uint64_t hf_dirty_count(void)
+{
+    pthread_mutex_lock(&list_lock);
+    uint64_t count = list_len;
+    pthread_mutex_unlock(&list_lock);
+    return count;
+}
+
+int hf_tree_settle_due_ms(void)
+{
+    pthread_mutex_lock(&list_lock);
+    bool dirty = list || names_dirty;
+    uint64_t since = dirty_since_ms;
+    pthread_mutex_unlock(&list_lock);
+    if (!dirty)
+        return -1;
+    uint64_t now = hf_clock_ms();
+    return now - since >= SETTLE_MS ? 0 : (int)(SETTLE_MS - (now - since));
+}
+
+/* The header on disk learns names and attributes. Without the file key (its class is locked) the metadata part alone is written: it needs none. */
+static int write_header(struct hf_node *file, uint32_t epoch)
+{
+    struct stat st;
+    pthread_rwlock_rdlock(&hf_ns);
+    pthread_rwlock_wrlock(&file->lock);
+    struct hf_content *content = file->content;
+    bool work = content && !file->unlinked;
+    int failed = work ? hf_node_open_fd(file) : 0;
+    if (work && !failed) {
+        bool unsealed = hf_content_unsealed(content);
+        if (unsealed && file->stale)
+            content->header_due = true;
+        bool write = file->stale || content->header_due;
+        failed = write ? hf_disk->fstat(file->fd, &st) : 0;
+        if (!failed && unsealed)
+            failed = -hf_errno(hf_content_before_settle(content, epoch));
+        else if (!failed && write)
+            failed = -hf_errno(hf_content_put_meta(content, epoch));
+        if (!failed && write) {
+            const struct timespec times[2] = {st.st_atim, st.st_mtim};
+            failed = hf_disk->futimens(file->fd, times); /* the owner changed no data */
+            file->stale = false;
+        }
+    }
+    pthread_rwlock_unlock(&file->lock);
+    pthread_rwlock_unlock(&hf_ns);
+    if (work)
+        hf_node_idle(file);
+    return failed;
+}
+
+/* The content's share after the barrier; hf_ns and the node's lock held. Returns true when it needs another settle. */
+static bool finish_content(struct hf_node *file)
+{
+    struct stat st;
+    bool more = true;
+    struct hf_content *content = file->content;
+    if (hf_node_open_fd(file) != 0 || hf_disk->fstat(file->fd, &st) != 0)
+        return true;
+    bool touched = hf_content_pending(content);
+    if (!file->stale) {
+        hf_slots_settled(file);
+        hf_evidence_remove(file);
+    }
+    if (hf_content_after_settle(content, &more) != HF_OK)
+        more = true;
+    const struct timespec times[2] = {st.st_atim, st.st_mtim};
+    if (touched)
+        (void)hf_disk->futimens(file->fd, times);
+    return more || file->stale;
+}
+
+/* After the barrier. */
+static bool finish(struct hf_node *file, bool head_moved)
+{
+    pthread_rwlock_rdlock(&hf_ns);
+    pthread_rwlock_wrlock(&file->lock);
+    bool work = file->content && !file->unlinked, more = work;
+    if (head_moved)
+        file->unsynced = false;
+    if (work && head_moved)
+        more = finish_content(file);
+    bool idle = file->opens == 0;
+    pthread_rwlock_unlock(&file->lock);
+    pthread_rwlock_unlock(&hf_ns);
+    if (work && idle)
+        hf_node_idle(file);
+    return more;
+}
+
+/* A node can be put on the fresh list while it is still on the taken one: so the taken one is an array. */
+struct taken {
+    struct hf_node **nodes;
+    size_t len;
+};
+
+static int take(struct taken *ret, uint32_t *ret_epoch)
+{
+    size_t cap = 0;
+    pthread_mutex_lock(&list_lock);
+    cap = (size_t)list_len + 1024;
+    pthread_mutex_unlock(&list_lock);
+    for (;;) {
+        ret->nodes = calloc(cap, sizeof *ret->nodes);
+        if (!ret->nodes)
+            return -ENOMEM;
+        pthread_rwlock_wrlock(&hf_ns);
+        pthread_mutex_lock(&list_lock);
+        if (list_len <= cap)
+            break;
+        cap = (size_t)list_len + 1024;
+        pthread_mutex_unlock(&list_lock);
+        pthread_rwlock_unlock(&hf_ns);
+        free(ret->nodes);
+    }
+    ret->len = 0;
+    for (struct hf_node *node = list; node; node = node->dirty_next) {
+        node->dirty = false;
+        ret->nodes[ret->len++] = node;
+    }
+    list = NULL;
+    list_len = 0;
+    names_dirty = false;
+    *ret_epoch = hf_epoch;
+    hf_epoch = *ret_epoch + 1;
+    pthread_mutex_unlock(&list_lock);
+    pthread_rwlock_unlock(&hf_ns);
+    return 0;
+}
+
+static int settle(void)
+{
+    struct taken taken;
+    uint32_t epoch;
+    int failed = take(&taken, &epoch);
+    if (failed)
+        return failed;
+    for (size_t i = 0; i < taken.len; i++) {
+        int one = write_header(taken.nodes[i], epoch);
+        failed = failed ? failed : one;
+    }
+    if (!failed)
+        failed = hf_disk->syncfs(hf_node_of(HF_TREE_ROOT)->fd);
+    /* Until every class was scanned after an unclean stop the window stays open. */
+    bool advance = !failed && !hf_unclean;
+    if (advance)
+        failed = -hf_errno(hf_keyring_head_settle(epoch));
+    bool moved = advance && !failed;
+    if (moved)
+        hf_settled = epoch;
+    for (size_t i = 0; i < taken.len; i++) {
+        if (finish(taken.nodes[i], moved))
+            hf_dirty(taken.nodes[i]);
+        hf_node_unref(taken.nodes[i]);
+    }
+    free(taken.nodes);
+    return failed;
+}
+
+int hf_tree_settle(void)
+{
+    if (atomic_load(&hf_dead))
+        return -EIO;
+    pthread_mutex_lock(&settling);
+    int failed = settle();
+    pthread_mutex_unlock(&settling);
+    return failed;
+}
+
+struct children {
+    struct hf_node *dir;
+    struct hf_node **nodes;
+    size_t len, cap;
+};
+
+int hf_settle_children(struct hf_node *dir)
+{
+    struct children children = {.dir = dir};
+    int failed = 0;
+    pthread_rwlock_rdlock(&hf_ns);
+    pthread_mutex_lock(&list_lock);
+    children.cap = (size_t)list_len;
+    children.nodes = calloc(children.cap + 1, sizeof *children.nodes);
+    for (struct hf_node *node = list; node && children.nodes; node = node->dirty_next) {
+        if (node->parent == dir && node->unsynced) {
+            hf_node_ref(node);
+            children.nodes[children.len++] = node;
+        }
+    }
+    pthread_mutex_unlock(&list_lock);
+    pthread_rwlock_unlock(&hf_ns);
+    if (!children.nodes)
+        return -ENOMEM;
+    for (size_t i = 0; i < children.len; i++) {
+        struct hf_node *node = children.nodes[i];
+        pthread_rwlock_rdlock(&hf_ns);
+        pthread_rwlock_wrlock(&node->lock);
+        if (!failed && !node->unlinked)
+            failed = hf_node_open_fd(node);
+        pthread_rwlock_unlock(&hf_ns);
+        if (!failed && !node->unlinked)
+            failed = hf_disk->fdatasync(node->fd);
+        node->unsynced = node->unsynced && failed;
+        pthread_rwlock_unlock(&node->lock);
+        hf_node_idle(node);
+        hf_node_unref(node);
+    }
+    free(children.nodes);
+    return failed;
+}
+
+/* --- start and end --- */
+
+enum hf_result hf_settle_start(struct hf_error *error)
+{
+    uint32_t settled = 0;
+    uint8_t state = 0;
+    enum hf_result result = hf_keyring_head_open(&settled, &state);
+    if (result != HF_OK)
+        return hf_fail(error, result, "the vault's head cannot be opened: %s", hf_result_text(result));
+    hf_settled = settled;
+    /* Of an unclean stop at most two epochs behind the settled one are on disk: this mount's lies above them. */
+    hf_epoch = settled + (state == HF_HEAD_OPEN ? 3 : 1);
+    hf_unclean = state == HF_HEAD_OPEN;
+    hf_fresh = state == HF_HEAD_FRESH;
+    return HF_OK;
+}
+
+int hf_tree_close(void)
+{
+    int failed = 0;
+    /* A cut file needs two settles: its shorter header, then the cut. */
+    for (int round = 0; round < 4 && !failed && hf_tree_settle_due_ms() >= 0; round++)
+        failed = hf_tree_settle();
+    if (failed || hf_unclean || hf_tree_settle_due_ms() >= 0)
+        return failed; /* the head stays open: the next mount looks after what is left */
+    return -hf_errno(hf_keyring_head_close(hf_epoch));
+}

@@ -1,0 +1,25 @@
+/* fs/settle.h: inside the tree alone: what is dirty, and the settle that makes an epoch durable. Source: spec/35-crash.md [CR-1]. */
+#ifndef HF_FS_SETTLE_H
+#define HF_FS_SETTLE_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "fs/node.h"
+
+/* The last mount ended without a close: headers and evidence above hf_settled may have been cut by it. */
+extern atomic_bool hf_unclean;
+/* The vault was never mounted before. */
+extern bool hf_fresh;
+
+/* Puts a node (or, NULL, just the namespace) on the list; then read the epoch, then write. */
+void hf_dirty(struct hf_node *node);
+/* The epoch of changes made now. */
+uint32_t hf_epoch_now(void);
+/* Syncs the dirty files that were made in this directory and never synced. */
+HF_MUST_USE int hf_settle_children(struct hf_node *dir);
+uint64_t hf_dirty_count(void);
+/* HEAD_OPEN; after an unclean stop the first scan. */
+HF_MUST_USE enum hf_result hf_settle_start(struct hf_error *error);
+
+#endif

@@ -1,0 +1,122 @@
+/* fs/tree.h: the filesystem's logic without FUSE: what each request does to the tree on disk. serve.c maps FUSE to it one to one; tests call it directly.
+ *
+ * Objects are named by node ids (1 is the root), which live until hf_tree_forget takes back every count that an entry gave.
+ * The contract of each function is the system call's of its name: 0 (or a count, or an offset), else a negative errno. All functions are thread-safe;
+ * none keeps a pointer that it was given. What is locked answers -ENOKEY, what is not authentic -EIO. Permissions are the kernel's to check (default_permissions).
+ * Source: spec/30-file.md, spec/31-names.md, spec/35-crash.md. */
+#ifndef HF_FS_TREE_H
+#define HF_FS_TREE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/types.h>
+
+#include "base/result.h"
+
+#define HF_TREE_ROOT 1u
+
+/* Each entry that is given counts one for hf_tree_forget. attr is as stat shows it: plain size, the backing file's st_ino. */
+struct hf_entry {
+    uint64_t id;
+    uint64_t generation;
+    struct stat attr;
+};
+
+struct hf_caller { /* whose request it is; umask is applied already */
+    uid_t uid;
+    gid_t gid;
+};
+
+/* How the tree reaches the kernel's caches; serve.c sets it. Called without any lock of the tree held, never from a thread that serves requests. */
+struct hf_tree_kernel {
+    void (*inval_node)(uint64_t id);                          /* attributes and pages; waits for the write-back of dirty pages */
+    void (*inval_entry)(uint64_t parent, const char *name);
+    void (*inval_all_entries)(void);                          /* returns after, where the kernel can (6.16), else does nothing */
+    bool has_inval_all;
+};
+
+/* Opens the vault's root (a directory descriptor, kept). nodes: the shared node map of proto/mount.h or NULL. HEAD_OPEN has not been sent yet: this does it.
+ * error gets the line for a person. */
+HF_MUST_USE enum hf_result hf_tree_start(int root_fd, void *nodes, const struct hf_tree_kernel *kernel, struct hf_error *error);
+
+/* True when the name keys of all classes are there: a name that is not found then does not exist, and the kernel may remember that.
+ * (While it is false an entry may be hidden; UNLOCK has nothing to take back then.) Cheap: asked at each failed lookup. */
+bool hf_tree_names_complete(void);
+
+int hf_tree_lookup(uint64_t parent, const char *name, struct hf_entry *ret);
+void hf_tree_forget(uint64_t id, uint64_t count);
+int hf_tree_getattr(uint64_t id, struct stat *ret);
+
+#define HF_SET_MODE 1u
+#define HF_SET_UID 2u
+#define HF_SET_GID 4u
+#define HF_SET_SIZE 8u
+#define HF_SET_ATIME 16u
+#define HF_SET_MTIME 32u
+/* Times may hold UTIME_NOW in tv_nsec. */
+int hf_tree_setattr(uint64_t id, const struct stat *attr, unsigned set, struct stat *ret);
+
+int hf_tree_readlink(uint64_t id, char out[4096]); /* NUL-terminated */
+int hf_tree_mknod(uint64_t parent, const char *name, mode_t mode, dev_t rdev, const struct hf_caller *caller, struct hf_entry *ret); /* regular files too */
+int hf_tree_mkdir(uint64_t parent, const char *name, mode_t mode, const struct hf_caller *caller, struct hf_entry *ret);
+int hf_tree_symlink(uint64_t parent, const char *name, const char *target, const struct hf_caller *caller, struct hf_entry *ret);
+int hf_tree_unlink(uint64_t parent, const char *name);
+int hf_tree_rmdir(uint64_t parent, const char *name);
+int hf_tree_rename(uint64_t parent, const char *name, uint64_t new_parent, const char *new_name, unsigned flags); /* RENAME_NOREPLACE, RENAME_EXCHANGE */
+int hf_tree_link(uint64_t id, uint64_t new_parent, const char *new_name, struct hf_entry *ret);
+
+/* An opened file counts one for hf_tree_release. Reads and writes name the node alone; the kernel has checked the access mode. */
+int hf_tree_create(uint64_t parent, const char *name, mode_t mode, int flags, const struct hf_caller *caller, struct hf_entry *ret);
+int hf_tree_tmpfile(uint64_t parent, mode_t mode, const struct hf_caller *caller, struct hf_entry *ret);
+int hf_tree_open(uint64_t id, int flags); /* O_TRUNC is honoured */
+void hf_tree_release(uint64_t id);
+ssize_t hf_tree_read(uint64_t id, uint64_t offset, size_t len, uint8_t *out); /* len <= HF_MAX_IO; short only at the end */
+ssize_t hf_tree_write(uint64_t id, uint64_t offset, const uint8_t *data, size_t len);
+int hf_tree_fsync(uint64_t id, bool data_only);
+int hf_tree_fsyncdir(uint64_t id);
+int hf_tree_fallocate(uint64_t id, int mode, uint64_t offset, uint64_t len);
+int64_t hf_tree_seek(uint64_t id, uint64_t offset, int whence); /* SEEK_DATA, SEEK_HOLE */
+
+/* Calls fill for each entry behind offset until it returns false (that entry was not taken) or the directory ends. `.` and `..` are among them.
+ * plus: attr is whole and an entry other than `.` and `..` counts one for forget when fill took it; else attr holds st_ino and the type alone and id is 0. */
+typedef bool (*hf_tree_fill)(void *arg, const char *name, const struct hf_entry *entry, uint64_t next_offset);
+int hf_tree_readdir(uint64_t id, uint64_t offset, bool plus, hf_tree_fill fill, void *arg);
+int hf_tree_statfs(struct statvfs *ret);
+
+/* cap 0 asks for the length. user.holdfast.class is virtual. */
+ssize_t hf_tree_getxattr(uint64_t id, const char *name, void *value, size_t cap);
+ssize_t hf_tree_listxattr(uint64_t id, char *list, size_t cap);
+int hf_tree_setxattr(uint64_t id, const char *name, const void *value, size_t len, int flags);
+int hf_tree_removexattr(uint64_t id, const char *name);
+
+/* Everything of the epoch becomes durable, the head is advanced. */
+int hf_tree_settle(void);
+/* Milliseconds until a settle is due, -1 when nothing is dirty. */
+int hf_tree_settle_due_ms(void);
+
+/* Phases of proto/mount.h LOCK: drain (settle until nothing of the classes is pending, invalidate), then drop (keys, plaintext; invalidate again). */
+int hf_tree_lock_drain(uint32_t mask);
+int hf_tree_lock_drop(uint32_t mask);
+int hf_tree_unlock(void);
+/* Settles for the last time and closes the head. */
+int hf_tree_close(void);
+/* Every key and plaintext goes, every later call answers -EIO; invalidates all nodes. */
+void hf_tree_die(void);
+
+struct hf_tree_counts {
+    uint32_t open, open_unless_open;
+    uint64_t nodes, dirty;
+};
+void hf_tree_counts(struct hf_tree_counts *ret);
+
+/* Makes an hf_tree_check or hf_tree_rotate that runs in another thread end soon, with -EINTR; nothing when none runs. */
+void hf_tree_stop(void);
+/* Re-keys every file of the class (0: all) to the current generation. progress may be NULL. */
+int hf_tree_rotate(unsigned class, void (*progress)(void *arg, uint64_t done, const char *what), void *arg, uint64_t *ret_files);
+/* Reads and authenticates everything reachable. finding is called for each damage with its plain path. Findings of what is locked are none. */
+int hf_tree_check(void (*finding)(void *arg, const char *path, const char *what), void *arg, uint64_t *ret_objects, uint64_t *ret_findings);
+
+#endif

@@ -1,0 +1,229 @@
+/* Attributes: what stat shows, and chmod, chown, truncate, utimens. */
+#include <errno.h>
+#include <string.h>
+
+#include "fs/dirs.h"
+#include "fs/errno.h"
+#include "fs/files.h"
+#include "fs/settle.h"
+#include "fs/treepart.h"
+#include "os/disk.h"
+
+/* The disk's attributes of a node. hf_ns held. */
+static int disk_stat(struct hf_node *node, struct stat *st)
+{
+    if (node->kind == HF_NODE_DIR) {
+        int fd = hf_dir_use_fd(node);
+        if (fd < 0 && node->last) {
+            *st = *node->last;
+            return 0;
+        }
+        int failed = fd < 0 ? fd : hf_disk->fstat(fd, st);
+        if (fd >= 0)
+            hf_dir_done(node);
+        return failed;
+    }
+    pthread_rwlock_rdlock(&node->lock);
+    bool open = node->fd >= 0;
+    int failed = open ? hf_disk->fstat(node->fd, st) : 0;
+    pthread_rwlock_unlock(&node->lock);
+    if (open)
+        return failed;
+    if (!node->parent) {
+        if (!node->last)
+            return -ESTALE;
+        *st = *node->last;
+        return 0;
+    }
+    int fd = hf_dir_use_fd(node->parent);
+    if (fd < 0)
+        return fd;
+    failed = hf_disk->fstatat(fd, node->name, st);
+    hf_dir_done(node->parent);
+    return !failed && st->st_ino != node->ino ? -EIO : failed;
+}
+
+int hf_tree_getattr(uint64_t id, struct stat *ret)
+{
+    struct hf_node *node;
+    int failed = hf_tree_enter(id, false, &node);
+    if (failed)
+        return failed;
+    failed = disk_stat(node, ret);
+    if (!failed)
+        hf_node_attr(node, ret);
+    hf_tree_leave();
+    return failed;
+}
+
+/* Mode and owner on a descriptor: the owner first, since its change clears set-id bits. */
+static int apply(int fd, const struct stat *from, const struct stat *to)
+{
+    int failed = 0;
+    struct stat now;
+    if (to->st_uid != from->st_uid || to->st_gid != from->st_gid)
+        failed = hf_disk->fchown(fd, to->st_uid, to->st_gid);
+    if (!failed)
+        failed = hf_disk->fstat(fd, &now);
+    if (!failed && (now.st_mode & 07777) != (to->st_mode & 07777))
+        failed = hf_disk->fchmod(fd, to->st_mode & 07777);
+    return failed;
+}
+
+static int set_file(struct hf_node *file, const struct stat *from, const struct stat *to)
+{
+    uint8_t mac[16];
+    pthread_rwlock_wrlock(&file->lock);
+    int failed = hf_file_bind(file);
+    if (!failed) {
+        const struct hf_file_static *header = &file->content->header;
+        failed = -hf_errno(hf_attr_mac(header->class, header->class_generation, header->file_id, to->st_mode & 07777, to->st_uid, to->st_gid, mac));
+    }
+    if (!failed)
+        failed = hf_evidence_put(file, HF_EVIDENCE_ATTR, mac);
+    if (!failed) {
+        hf_dirty(file);
+        failed = apply(file->fd, from, to);
+    }
+    if (!failed) {
+        memcpy(file->content->meta.attr_mac, mac, sizeof mac);
+        file->stale = true;
+    }
+    pthread_rwlock_unlock(&file->lock);
+    return failed;
+}
+
+static int set_dir(struct hf_node *dir, const struct stat *from, const struct stat *to)
+{
+    struct hf_dir_record record;
+    char plain[256] = "";
+    int fd = hf_dir_use(dir);
+    if (fd < 0)
+        return fd;
+    int failed = dir->id == HF_TREE_ROOT ? 0 : hf_node_plain(dir, plain);
+    if (!failed)
+        failed = hf_dir_record_next(dir, fd, dir->parent, plain, to, dir->dir.record.class, &record);
+    if (!failed) {
+        hf_dirty(NULL);
+        failed = apply(fd, from, to);
+        if (failed)
+            hf_dir_record_forget_next(fd);
+        else
+            failed = hf_dir_record_commit(dir, fd, &record);
+    }
+    hf_dir_done(dir);
+    return failed;
+}
+
+/* FIFOs, sockets, devices and symlinks have no header: their directory's names alone vouch for them. */
+static int set_other(struct hf_node *node, const struct stat *from, const struct stat *to)
+{
+    int fd = node->parent ? hf_dir_use_fd(node->parent) : -ENOENT, failed = 0;
+    if (fd < 0)
+        return fd;
+    if (to->st_uid != from->st_uid || to->st_gid != from->st_gid)
+        failed = hf_disk->fchownat(fd, node->name, to->st_uid, to->st_gid);
+    if (!failed && node->kind == HF_NODE_OTHER)
+        failed = hf_disk->fchmodat(fd, node->name, to->st_mode & 07777);
+    hf_dir_done(node->parent);
+    return failed;
+}
+
+static int set_owner_and_mode(struct hf_node *node, const struct stat *attr, unsigned set)
+{
+    struct stat from, to;
+    int failed = disk_stat(node, &from);
+    if (failed)
+        return failed;
+    to = from;
+    if (set & HF_SET_MODE)
+        to.st_mode = (from.st_mode & S_IFMT) | (attr->st_mode & 07777);
+    if (set & HF_SET_UID)
+        to.st_uid = attr->st_uid;
+    if (set & HF_SET_GID)
+        to.st_gid = attr->st_gid;
+    switch (node->kind) {
+    case HF_NODE_FILE:
+        if ((to.st_mode & 07777) == HF_LONG_LINK_MODE)
+            to.st_mode &= ~(mode_t)HF_LONG_LINK_MODE; /* that mode alone marks a long symlink */
+        return set_file(node, &from, &to);
+    case HF_NODE_LONG_LINK:
+        to.st_mode = from.st_mode;
+        return set_file(node, &from, &to);
+    case HF_NODE_DIR: return set_dir(node, &from, &to);
+    case HF_NODE_LINK:
+    case HF_NODE_OTHER: break;
+    }
+    return set_other(node, &from, &to);
+}
+
+static int set_times(struct hf_node *node, const struct stat *attr, unsigned set)
+{
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_OMIT}};
+    if (set & HF_SET_ATIME)
+        times[0] = attr->st_atim;
+    if (set & HF_SET_MTIME)
+        times[1] = attr->st_mtim;
+    if (node->kind == HF_NODE_DIR) {
+        int fd = hf_dir_use_fd(node);
+        if (fd < 0)
+            return fd;
+        int failed = hf_disk->futimens(fd, times);
+        hf_dir_done(node);
+        return failed;
+    }
+    pthread_rwlock_rdlock(&node->lock);
+    bool open = node->fd >= 0;
+    int failed = open ? hf_disk->futimens(node->fd, times) : 0;
+    pthread_rwlock_unlock(&node->lock);
+    if (open || !node->parent)
+        return failed;
+    int fd = hf_dir_use_fd(node->parent);
+    if (fd < 0)
+        return fd;
+    failed = hf_disk->utimensat(fd, node->name, times);
+    hf_dir_done(node->parent);
+    return failed;
+}
+
+static int set_size(uint64_t id, off_t size)
+{
+    struct hf_node *file = hf_node_of(id);
+    if (!file)
+        return -ESTALE;
+    int failed = hf_file_use(file, true);
+    if (failed)
+        return failed;
+    hf_dirty(file);
+    file->changes++;
+    failed = size < 0 ? -EINVAL : -hf_errno(hf_content_truncate(file->content, (uint64_t)size));
+    bool idle = file->opens == 0;
+    hf_file_done(file);
+    if (idle)
+        hf_node_idle(file);
+    return failed;
+}
+
+int hf_tree_setattr(uint64_t id, const struct stat *attr, unsigned set, struct stat *ret)
+{
+    struct hf_node *node;
+    int failed = 0;
+    if (set & HF_SET_SIZE)
+        failed = set_size(id, attr->st_size);
+    if (failed)
+        return failed;
+    bool names = (set & (HF_SET_MODE | HF_SET_UID | HF_SET_GID)) != 0;
+    failed = hf_tree_enter(id, names, &node);
+    if (failed)
+        return failed;
+    if (names)
+        failed = set_owner_and_mode(node, attr, set);
+    if (!failed && (set & (HF_SET_ATIME | HF_SET_MTIME)))
+        failed = set_times(node, attr, set);
+    if (!failed)
+        failed = disk_stat(node, ret);
+    if (!failed)
+        hf_node_attr(node, ret);
+    hf_tree_leave();
+    return failed;
+}

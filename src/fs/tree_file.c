@@ -1,0 +1,141 @@
+/* Requests on an open file. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/dirs.h"
+#include "fs/errno.h"
+#include "fs/files.h"
+#include "fs/settle.h"
+#include "fs/treepart.h"
+#include "os/disk.h"
+
+static int use(uint64_t id, bool exclusive, struct hf_node **ret)
+{
+    *ret = hf_node_of(id);
+    return *ret ? hf_file_use(*ret, exclusive) : -ESTALE;
+}
+
+int hf_tree_open(uint64_t id, int flags)
+{
+    struct hf_node *file;
+    int failed = use(id, true, &file);
+    if (failed)
+        return failed;
+    if ((flags & O_TRUNC) && file->content->dynamic.size > 0) {
+        hf_dirty(file);
+        file->changes++;
+        failed = -hf_errno(hf_content_truncate(file->content, 0));
+    }
+    if (!failed)
+        file->opens++;
+    hf_file_done(file);
+    if (!failed)
+        hf_node_busy(file);
+    return failed;
+}
+
+void hf_tree_release(uint64_t id)
+{
+    struct hf_node *file = hf_node_of(id);
+    if (!file)
+        return;
+    pthread_rwlock_wrlock(&file->lock);
+    if (file->opens > 0)
+        file->opens--;
+    bool idle = file->opens == 0;
+    pthread_rwlock_unlock(&file->lock);
+    if (idle)
+        hf_node_idle(file);
+}
+
+ssize_t hf_tree_read(uint64_t id, uint64_t offset, size_t len, uint8_t *out)
+{
+    struct hf_node *file;
+    size_t got = 0;
+    int failed = use(id, false, &file);
+    if (failed)
+        return failed;
+    failed = -hf_errno(hf_content_read(file->content, offset, len, out, &got));
+    hf_file_done(file);
+    return failed ? failed : (ssize_t)got;
+}
+
+ssize_t hf_tree_write(uint64_t id, uint64_t offset, const uint8_t *data, size_t len)
+{
+    struct hf_node *file;
+    int failed = use(id, true, &file);
+    if (failed)
+        return failed;
+    hf_dirty(file);
+    file->changes++;
+    failed = -hf_errno(hf_content_write(file->content, offset, data, len));
+    hf_file_done(file);
+    return failed ? failed : (ssize_t)len;
+}
+
+int hf_tree_fsync(uint64_t id, bool data_only)
+{
+    struct hf_node *file;
+    (void)data_only; /* size and proof lie in the data */
+    int failed = use(id, true, &file);
+    if (failed)
+        return failed;
+    failed = -hf_errno(hf_content_fsync(file->content));
+    if (!failed)
+        file->unsynced = false;
+    hf_file_done(file);
+    return failed;
+}
+
+int hf_tree_fsyncdir(uint64_t id)
+{
+    struct hf_node *dir;
+    int failed = hf_tree_enter(id, false, &dir);
+    if (failed)
+        return failed;
+    int fd = hf_dir_use_fd(dir);
+    hf_tree_leave();
+    if (fd < 0)
+        return fd;
+    failed = hf_settle_children(dir);
+    if (!failed)
+        failed = hf_disk->fsync(fd);
+    hf_dir_done(dir);
+    return failed;
+}
+
+int hf_tree_fallocate(uint64_t id, int mode, uint64_t offset, uint64_t len)
+{
+    struct hf_node *file;
+    int failed = use(id, true, &file);
+    if (failed)
+        return failed;
+    hf_dirty(file);
+    file->changes++;
+    failed = -hf_errno(hf_content_fallocate(file->content, mode, offset, len));
+    hf_file_done(file);
+    return failed;
+}
+
+int64_t hf_tree_seek(uint64_t id, uint64_t offset, int whence)
+{
+    struct hf_node *file;
+    uint64_t at = 0;
+    int failed = use(id, false, &file);
+    if (failed)
+        return failed;
+    enum hf_result result = hf_content_seek(file->content, offset, whence, &at);
+    hf_file_done(file);
+    return result == HF_OK ? (int64_t)at : result == HF_NOT_FOUND ? -ENXIO : -hf_errno(result);
+}
+
+int hf_tree_statfs(struct statvfs *ret)
+{
+    int failed = hf_disk->fstatvfs(hf_node_of(HF_TREE_ROOT)->fd, ret);
+    if (failed)
+        return failed;
+    ret->f_namemax = 255;
+    return 0;
+}

@@ -1,0 +1,193 @@
+/* Start, lock, unlock, death: what is done to all nodes at once. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/dirs.h"
+#include "fs/errno.h"
+#include "fs/files.h"
+#include "fs/keyring.h"
+#include "fs/scan.h"
+#include "fs/settle.h"
+#include "fs/treepart.h"
+#include "fs/worker.h"
+#include "keys/wipe.h"
+#include "os/disk.h"
+#include "os/file.h"
+
+static const struct hf_tree_kernel *kernel;
+
+/* A vault whose head was never opened has no root record yet. */
+static enum hf_result make_root_record(struct hf_node *root, struct hf_error *error)
+{
+    struct hf_dir_record record;
+    struct stat st;
+    int failed = hf_disk->fstat(root->fd, &st);
+    if (!failed && hf_disk->fstatat(root->fd, ".hf", &st) == -ENOENT && hf_fresh) {
+        failed = hf_disk->fstat(root->fd, &st);
+        if (!failed)
+            failed = hf_dir_record_make(NULL, root->fd, HF_CLASS_AFTER_UNLOCK, "", &st, &record);
+        if (!failed)
+            failed = hf_disk->fsync(root->fd);
+    }
+    return failed ? hf_fail(error, hf_result_from_errno(-failed), "the vault's root record cannot be made: %s", strerror(-failed)) : HF_OK;
+}
+
+enum hf_result hf_tree_start(int root_fd, void *nodes, const struct hf_tree_kernel *the_kernel, struct hf_error *error)
+{
+    kernel = the_kernel;
+    HF_TRY(hf_node_start(root_fd, nodes));
+    HF_TRY(hf_settle_start(error));
+    struct hf_node *root = hf_node_of(HF_TREE_ROOT);
+    HF_TRY(make_root_record(root, error));
+    pthread_rwlock_rdlock(&hf_ns);
+    int fd = hf_dir_use(root);
+    if (fd >= 0)
+        hf_dir_done(root);
+    pthread_rwlock_unlock(&hf_ns);
+    if (fd < 0)
+        return hf_fail(error, fd == -EIO ? HF_DAMAGED : hf_result_from_errno(-fd), "the vault's root record (.hf) is missing or not authentic");
+    hf_scan();
+    return HF_OK;
+}
+
+bool hf_tree_names_complete(void)
+{
+    for (unsigned class = HF_CLASS_FIRST; class <= HF_CLASS_LAST; class++) {
+        if (!hf_keyring_has_name(class))
+            return false;
+    }
+    return true;
+}
+
+/* --- what of a node belongs to the classes --- */
+
+struct sweep {
+    uint32_t mask;
+    bool drop;
+    bool pending;
+};
+
+static bool of_mask(const struct sweep *sweep, unsigned class)
+{
+    return class != 0 && (sweep->mask & HF_CLASS_BIT(class)) != 0;
+}
+
+/* The name that the kernel knows; empty when its directory is not of the classes. */
+static uint64_t name_in_mask(struct hf_node *node, const struct sweep *sweep, char plain[256])
+{
+    uint64_t parent = 0;
+    plain[0] = '\0';
+    pthread_rwlock_rdlock(&hf_ns);
+    if (node->parent && of_mask(sweep, node->parent->class) && hf_node_plain(node, plain) == 0)
+        parent = node->parent->id;
+    pthread_rwlock_unlock(&hf_ns);
+    return parent;
+}
+
+static void inval_one(struct hf_node *node, void *arg)
+{
+    struct sweep *sweep = arg;
+    char plain[256];
+    if (of_mask(sweep, node->class))
+        kernel->inval_node(node->id);
+    if (kernel->has_inval_all || sweep->drop)
+        return;
+    uint64_t parent = name_in_mask(node, sweep, plain);
+    if (parent)
+        kernel->inval_entry(parent, plain);
+    hf_wipe(plain, sizeof plain);
+}
+
+static void inval(struct sweep *sweep)
+{
+    if (kernel->has_inval_all)
+        kernel->inval_all_entries();
+    hf_node_each(inval_one, sweep);
+}
+
+static void is_pending(struct hf_node *node, void *arg)
+{
+    struct sweep *sweep = arg;
+    pthread_rwlock_rdlock(&node->lock);
+    if (of_mask(sweep, node->class) && node->content && hf_content_pending(node->content))
+        sweep->pending = true;
+    pthread_rwlock_unlock(&node->lock);
+}
+
+int hf_tree_lock_drain(uint32_t mask)
+{
+    struct sweep sweep = {.mask = mask};
+    inval(&sweep); /* the kernel writes back what mappings have dirtied */
+    int failed = hf_tree_settle();
+    for (int round = 0; round < 3 && !failed; round++) {
+        sweep.pending = false;
+        hf_node_each(is_pending, &sweep);
+        if (!sweep.pending)
+            break;
+        failed = hf_tree_settle();
+    }
+    return failed;
+}
+
+static void forget_one(struct hf_node *node, void *arg)
+{
+    struct sweep *sweep = arg;
+    if (node->kind == HF_NODE_DIR)
+        return;
+    pthread_rwlock_wrlock(&node->lock);
+    if (node->content && of_mask(sweep, node->class))
+        hf_content_forget(node->content);
+    pthread_rwlock_unlock(&node->lock);
+}
+
+int hf_tree_lock_drop(uint32_t mask)
+{
+    struct sweep sweep = {.mask = mask, .drop = true};
+    hf_keyring_drop(mask);
+    hf_node_each(forget_one, &sweep);
+    bool confirmed = hf_worker_forget_all();
+    inval(&sweep);
+    return confirmed ? 0 : -EBUSY;
+}
+
+int hf_tree_unlock(void)
+{
+    struct sweep all = {.mask = ~0u, .drop = true};
+    enum hf_result result = hf_keyring_refresh();
+    if (result != HF_OK)
+        return -hf_errno(result);
+    hf_scan();
+    if (kernel->has_inval_all)
+        kernel->inval_all_entries();
+    hf_node_each(inval_one, &all); /* attributes and directories as they were seen while locked */
+    return 0;
+}
+
+void hf_tree_die(void)
+{
+    struct sweep all = {.mask = ~0u, .drop = true};
+    atomic_store(&hf_dead, true);
+    hf_keyring_drop_all();
+    hf_node_each(forget_one, &all);
+    (void)hf_worker_forget_all();
+    inval(&all);
+}
+
+static void count_one(struct hf_node *node, void *arg)
+{
+    struct hf_tree_counts *counts = arg;
+    pthread_rwlock_rdlock(&node->lock);
+    counts->open += node->opens;
+    if (node->class == HF_CLASS_UNLESS_OPEN)
+        counts->open_unless_open += node->opens;
+    pthread_rwlock_unlock(&node->lock);
+}
+
+void hf_tree_counts(struct hf_tree_counts *ret)
+{
+    memset(ret, 0, sizeof *ret);
+    hf_node_each(count_one, ret);
+    ret->nodes = hf_node_count();
+    ret->dirty = hf_dirty_count();
+}

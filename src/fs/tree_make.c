@@ -1,0 +1,437 @@
+/* Lookup, and requests that make an object: create, mknod, mkdir, symlink, link. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/dirs.h"
+#include "fs/errno.h"
+#include "fs/files.h"
+#include "fs/keyring.h"
+#include "fs/settle.h"
+#include "fs/treepart.h"
+#include "keys/wipe.h"
+#include "os/disk.h"
+
+int hf_tree_enter(uint64_t id, bool exclusive, struct hf_node **ret)
+{
+    struct hf_node *node = hf_node_of(id);
+    if (atomic_load_explicit(&hf_dead, memory_order_relaxed))
+        return -EIO;
+    if (!node)
+        return -ESTALE;
+    if (exclusive)
+        pthread_rwlock_wrlock(&hf_ns);
+    else
+        pthread_rwlock_rdlock(&hf_ns);
+    *ret = node;
+    return 0;
+}
+
+void hf_tree_leave(void)
+{
+    pthread_rwlock_unlock(&hf_ns);
+}
+
+int hf_tree_entry(struct hf_node *dir, const struct hf_place *place, struct hf_entry *ret)
+{
+    struct hf_node *node = hf_node_get(&place->st, dir, place->backing, true);
+    if (!node)
+        return -ENOMEM;
+    ret->id = node->id;
+    ret->generation = node->generation;
+    ret->attr = place->st;
+    hf_node_attr(node, &ret->attr);
+    return 0;
+}
+
+int hf_tree_lookup(uint64_t parent, const char *name, struct hf_entry *ret)
+{
+    struct hf_node *dir;
+    struct hf_place place;
+    int failed = hf_tree_enter(parent, false, &dir);
+    if (failed)
+        return failed;
+    int fd = hf_dir_use(dir);
+    failed = fd < 0 ? fd : hf_place_find(dir, fd, name, &place);
+    if (!failed)
+        failed = place.exists ? hf_tree_entry(dir, &place, ret) : -ENOENT;
+    if (fd >= 0)
+        hf_dir_done(dir);
+    hf_tree_leave();
+    return failed;
+}
+
+void hf_tree_forget(uint64_t id, uint64_t count)
+{
+    struct hf_node *node = hf_node_of(id);
+    if (node)
+        hf_node_lookup_drop(node, count);
+}
+
+/* A place for a new entry in the directory; hf_ns held exclusively, *ret_fd in use. */
+static int begin(uint64_t parent, const char *name, struct hf_node **ret_dir, int *ret_fd, struct hf_place *place)
+{
+    int failed = hf_tree_enter(parent, true, ret_dir);
+    if (failed)
+        return failed;
+    *ret_fd = hf_dir_use(*ret_dir);
+    failed = *ret_fd < 0 ? *ret_fd : hf_place_find(*ret_dir, *ret_fd, name, place);
+    if (!failed && place->exists)
+        failed = -EEXIST;
+    if (!failed)
+        failed = hf_place_side_put(*ret_fd, place);
+    if (!failed)
+        return 0;
+    if (*ret_fd >= 0)
+        hf_dir_done(*ret_dir);
+    hf_tree_leave();
+    return failed;
+}
+
+static void end(struct hf_node *dir, int dir_fd, const struct hf_place *place, int failed)
+{
+    if (failed && place->side[0])
+        hf_place_side_remove(dir_fd, place->backing);
+    hf_dirty(NULL);
+    hf_dir_done(dir);
+    hf_tree_leave();
+}
+
+/* The owner that the request asks for; a set-group-id directory has given the group already. */
+static int give_to(int fd, const struct stat *dir, const struct hf_caller *caller)
+{
+    struct stat st;
+    int failed = hf_disk->fstat(fd, &st);
+    if (failed)
+        return failed;
+    gid_t gid = dir->st_mode & S_ISGID ? st.st_gid : caller->gid;
+    if (st.st_uid == caller->uid && st.st_gid == gid)
+        return 0;
+    failed = hf_disk->fchown(fd, caller->uid, gid);
+    /* A change of owner clears these, even root's. */
+    return failed || !(st.st_mode & (S_ISUID | S_ISGID)) ? failed : hf_disk->fchmod(fd, st.st_mode & 07777);
+}
+
+/* Makes a regular file and its node (one reference). */
+static int make_file(struct hf_node *dir, int dir_fd, const char *name, const struct hf_place *place, mode_t mode, const struct hf_caller *caller,
+                     const struct hf_file_birth *what, struct hf_node **ret)
+{
+    struct stat up, st;
+    struct hf_file_birth birth = *what;
+    int failed = hf_disk->fstat(dir_fd, &up);
+    if (failed)
+        return failed;
+    int fd = hf_disk->openat(dir_fd, place->backing, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode & 07777);
+    if (fd < 0)
+        return fd;
+    failed = give_to(fd, &up, caller);
+    if (!failed)
+        failed = hf_disk->fstat(fd, &st);
+    if (failed) {
+        (void)hf_disk->close(fd);
+    } else {
+        if (birth.kind == HF_KIND_REGULAR)
+            birth.mode = st.st_mode & 07777;
+        failed = hf_file_birth(fd, &birth, dir, name, place->backing, ret);
+    }
+    if (failed)
+        (void)hf_disk->unlinkat(dir_fd, place->backing, 0);
+    return failed;
+}
+
+/* Counts the kernel's lookup, gives the reference back. */
+static int answer(struct hf_node *node, int failed, struct hf_entry *ret)
+{
+    if (!failed) {
+        failed = hf_disk->fstat(node->fd, &ret->attr);
+        hf_node_attr(node, &ret->attr);
+    }
+    if (!failed) {
+        ret->id = node->id;
+        ret->generation = node->generation;
+        hf_node_lookup_add(node);
+    }
+    hf_node_unref(node);
+    return failed;
+}
+
+int hf_tree_create(uint64_t parent, const char *name, mode_t mode, int flags, const struct hf_caller *caller, struct hf_entry *ret)
+{
+    struct hf_node *dir, *file = NULL;
+    struct hf_place place;
+    int dir_fd;
+    (void)flags; /* the kernel has looked: what it asks to create is not there */
+    int failed = begin(parent, name, &dir, &dir_fd, &place);
+    if (failed)
+        return failed;
+    struct hf_file_birth birth = {.class = hf_dir_class(dir), .kind = HF_KIND_REGULAR};
+    /* 01000 alone marks a long symlink. */
+    failed = make_file(dir, dir_fd, name, &place, (mode & 07777) == HF_LONG_LINK_MODE ? 0 : mode, caller, &birth, &file);
+    if (!failed) {
+        file->opens++;
+        failed = answer(file, 0, ret);
+    }
+    end(dir, dir_fd, &place, failed);
+    return failed;
+}
+
+int hf_tree_mknod(uint64_t parent, const char *name, mode_t mode, dev_t rdev, const struct hf_caller *caller, struct hf_entry *ret)
+{
+    struct hf_node *dir, *file = NULL;
+    struct hf_place place;
+    struct stat up;
+    int dir_fd;
+    int failed = begin(parent, name, &dir, &dir_fd, &place);
+    if (failed)
+        return failed;
+    if (S_ISREG(mode)) {
+        struct hf_file_birth birth = {.class = hf_dir_class(dir), .kind = HF_KIND_REGULAR};
+        failed = make_file(dir, dir_fd, name, &place, (mode & 07777) == HF_LONG_LINK_MODE ? 0 : mode, caller, &birth, &file);
+        if (!failed) {
+            failed = answer(file, 0, ret);
+        }
+    } else {
+        failed = hf_disk->mknodat(dir_fd, place.backing, mode, rdev);
+        if (!failed)
+            failed = hf_disk->fstat(dir_fd, &up);
+        if (!failed && geteuid() == 0)
+            failed = hf_disk->fchownat(dir_fd, place.backing, caller->uid, up.st_mode & S_ISGID ? (gid_t)-1 : caller->gid);
+        if (!failed)
+            failed = hf_disk->fstatat(dir_fd, place.backing, &place.st);
+        if (!failed)
+            failed = hf_tree_entry(dir, &place, ret);
+    }
+    end(dir, dir_fd, &place, failed);
+    return failed;
+}
+
+int hf_tree_tmpfile(uint64_t parent, mode_t mode, const struct hf_caller *caller, struct hf_entry *ret)
+{
+    struct hf_node *dir, *file = NULL;
+    struct stat up, st;
+    int failed = hf_tree_enter(parent, true, &dir);
+    if (failed)
+        return failed;
+    int dir_fd = hf_dir_use(dir), fd = dir_fd;
+    if (dir_fd >= 0) {
+        fd = hf_disk->openat(dir_fd, ".", O_RDWR | O_TMPFILE, mode & 07777);
+        failed = fd < 0 ? fd : hf_disk->fstat(dir_fd, &up);
+        if (!failed)
+            failed = give_to(fd, &up, caller);
+        if (!failed)
+            failed = hf_disk->fstat(fd, &st);
+        struct hf_file_birth birth = {.class = hf_dir_class(dir), .kind = HF_KIND_REGULAR, .mode = failed ? 0 : st.st_mode & 07777};
+        if (!failed)
+            failed = hf_file_birth(fd, &birth, dir, NULL, NULL, &file);
+        else if (fd >= 0)
+            (void)hf_disk->close(fd);
+        if (!failed) {
+            file->opens++;
+            failed = answer(file, 0, ret);
+        }
+        hf_dir_done(dir);
+    } else {
+        failed = dir_fd;
+    }
+    hf_tree_leave();
+    return failed;
+}
+
+static int make_dir(struct hf_node *dir, int dir_fd, const char *name, struct hf_place *place, mode_t mode, const struct hf_caller *caller, struct hf_node **ret)
+{
+    struct hf_dir_record record;
+    struct stat up;
+    int failed = hf_disk->fstat(dir_fd, &up);
+    if (!failed)
+        failed = hf_disk->mkdirat(dir_fd, place->backing, mode & 07777);
+    if (failed)
+        return failed;
+    int fd = hf_open_lent(dir_fd, place->backing, O_RDONLY | O_DIRECTORY);
+    failed = fd < 0 ? fd : give_to(fd, &up, caller);
+    if (!failed)
+        failed = hf_disk->fstat(fd, &place->st);
+    if (!failed)
+        failed = hf_dir_record_make(dir, fd, hf_dir_class(dir), name, &place->st, &record);
+    struct hf_node *node = failed ? NULL : hf_node_get(&place->st, dir, place->backing, false);
+    if (!failed && !node)
+        failed = -ENOMEM;
+    if (failed) {
+        if (fd >= 0) {
+            (void)hf_disk->unlinkat(fd, ".hf", 0);
+            (void)hf_disk->close(fd);
+        }
+        (void)hf_disk->unlinkat(dir_fd, place->backing, AT_REMOVEDIR);
+        return failed;
+    }
+    pthread_mutex_lock(&node->dir.lock);
+    node->fd = fd;
+    node->dir.record = record;
+    node->dir.loaded = true;
+    node->class = record.class;
+    pthread_mutex_unlock(&node->dir.lock);
+    *ret = node;
+    return 0;
+}
+
+int hf_tree_mkdir(uint64_t parent, const char *name, mode_t mode, const struct hf_caller *caller, struct hf_entry *ret)
+{
+    struct hf_node *dir, *node = NULL;
+    struct hf_place place;
+    int dir_fd;
+    int failed = begin(parent, name, &dir, &dir_fd, &place);
+    if (failed)
+        return failed;
+    failed = make_dir(dir, dir_fd, name, &place, mode, caller, &node);
+    if (!failed) {
+        failed = answer(node, 0, ret);
+    }
+    end(dir, dir_fd, &place, failed);
+    return failed;
+}
+
+int hf_tree_symlink(uint64_t parent, const char *name, const char *target, const struct hf_caller *caller, struct hf_entry *ret)
+{
+    struct hf_node *dir, *file = NULL;
+    struct hf_place place;
+    char sealed[4096];
+    int dir_fd;
+    size_t len = strlen(target);
+    if (len == 0 || len > 4095)
+        return len ? -ENAMETOOLONG : -ENOENT;
+    int failed = begin(parent, name, &dir, &dir_fd, &place);
+    if (failed)
+        return failed;
+    const struct hf_dir_record *record = &dir->dir.record;
+    if (len > HF_LINK_MAX) {
+        struct hf_file_birth birth = {.class = hf_dir_class(dir), .kind = HF_KIND_LONG_SYMLINK, .mode = HF_LONG_LINK_MODE, .data = (const uint8_t *)target, .data_len = len};
+        failed = make_file(dir, dir_fd, name, &place, 0600, caller, &birth, &file);
+        if (!failed) {
+            failed = hf_disk->fchmod(file->fd, HF_LONG_LINK_MODE);
+            failed = answer(file, failed, ret);
+        }
+    } else {
+        failed = -hf_errno(hf_link_seal(record->class, record->class_generation, record->dir_id, name, target, sealed));
+        if (!failed)
+            failed = hf_disk->symlinkat(sealed, dir_fd, place.backing);
+        if (!failed && geteuid() == 0)
+            failed = hf_disk->fchownat(dir_fd, place.backing, caller->uid, caller->gid);
+        if (!failed)
+            failed = hf_disk->fstatat(dir_fd, place.backing, &place.st);
+        if (!failed)
+            failed = hf_tree_entry(dir, &place, ret);
+    }
+    end(dir, dir_fd, &place, failed);
+    return failed;
+}
+
+int hf_tree_readlink(uint64_t id, char out[4096])
+{
+    struct hf_node *node;
+    char plain[256], text[4096];
+    int failed = hf_tree_enter(id, false, &node);
+    if (failed)
+        return failed;
+    if (node->kind == HF_NODE_LONG_LINK) {
+        size_t len = 0;
+        hf_tree_leave();
+        failed = hf_file_use(node, false);
+        if (failed)
+            return failed;
+        failed = -hf_errno(hf_content_read(node->content, 0, 4095, (uint8_t *)out, &len));
+        hf_file_done(node);
+        out[failed ? 0 : len] = '\0';
+        return failed;
+    }
+    int dir_fd = node->parent ? hf_dir_use(node->parent) : -ENOENT;
+    failed = dir_fd < 0 ? dir_fd : hf_dir_plain(node->parent, dir_fd, node->name, plain);
+    if (!failed) {
+        const struct hf_dir_record *record = &node->parent->dir.record;
+        ssize_t len = hf_disk->readlinkat(dir_fd, node->name, text, sizeof text);
+        failed = len < 0 ? (int)len
+                         : -hf_errno(hf_link_open(record->class, record->class_generation, record->dir_id, plain, text, (size_t)len, out));
+    }
+    if (dir_fd >= 0)
+        hf_dir_done(node->parent);
+    hf_tree_leave();
+    return failed;
+}
+
+/* A further name for a file. hf_ns held exclusively. */
+static int link_file(struct hf_node *file, struct hf_node *dir, int dir_fd, const char *name, const struct hf_place *place)
+{
+    uint8_t slot[HF_SLOT_LEN];
+    pthread_rwlock_wrlock(&file->lock);
+    int failed = hf_file_bind(file);
+    if (!failed && !hf_slot_room(file))
+        failed = file->content->meta.old ? -EAGAIN : -EMLINK;
+    if (!failed)
+        failed = hf_slot_of(file, dir, name, slot);
+    if (!failed)
+        failed = hf_evidence_put(file, HF_EVIDENCE_NAME, slot);
+    if (!failed) {
+        int from = file->parent ? hf_dir_use_fd(file->parent) : 0;
+        hf_dirty(file);
+        if (from < 0)
+            failed = from;
+        else if (file->parent)
+            failed = hf_disk->linkat(from, file->name, dir_fd, place->backing);
+        else
+            failed = hf_disk->link_fd(file->fd, dir_fd, place->backing);
+        if (from >= 0 && file->parent)
+            hf_dir_done(file->parent);
+    }
+    if (!failed)
+        hf_slot_add(file, slot);
+    pthread_rwlock_unlock(&file->lock);
+    return failed;
+}
+
+static int link_once(uint64_t id, uint64_t new_parent, const char *new_name, struct hf_entry *ret)
+{
+    struct hf_node *dir, *file = hf_node_of(id);
+    struct hf_place place;
+    int dir_fd;
+    if (!file)
+        return -ESTALE;
+    int failed = begin(new_parent, new_name, &dir, &dir_fd, &place);
+    if (failed)
+        return failed;
+    switch (file->kind) {
+    case HF_NODE_FILE:
+        failed = link_file(file, dir, dir_fd, new_name, &place);
+        break;
+    case HF_NODE_OTHER: {
+        int from = file->parent ? hf_dir_use_fd(file->parent) : -ENOENT;
+        failed = from < 0 ? from : hf_disk->linkat(from, file->name, dir_fd, place.backing);
+        if (from >= 0)
+            hf_dir_done(file->parent);
+        break;
+    }
+    case HF_NODE_LINK:      /* its target is sealed to its one name */
+    case HF_NODE_LONG_LINK:
+    case HF_NODE_DIR: failed = -EPERM; break;
+    }
+    if (!failed)
+        failed = hf_disk->fstatat(dir_fd, place.backing, &place.st);
+    if (!failed) {
+        if (file->unlinked) { /* an O_TMPFILE file gets its first name */
+            file->unlinked = false;
+            hf_node_rehash(file, place.st.st_ino);
+        }
+        failed = hf_tree_entry(dir, &place, ret);
+    }
+    end(dir, dir_fd, &place, failed);
+    return failed;
+}
+
+int hf_tree_link(uint64_t id, uint64_t new_parent, const char *new_name, struct hf_entry *ret)
+{
+    int failed = link_once(id, new_parent, new_name, ret);
+    if (failed != -EAGAIN)
+        return failed;
+    failed = hf_tree_settle(); /* old names lose their slots */
+    return failed ? failed : link_once(id, new_parent, new_name, ret);
+}

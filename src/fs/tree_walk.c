@@ -1,0 +1,236 @@
+/* Walks over the whole tree: check reads and authenticates everything; rotate wraps every file's key under its class's current generation. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/dirs.h"
+#include "fs/errno.h"
+#include "fs/files.h"
+#include "fs/keyring.h"
+#include "fs/settle.h"
+#include "fs/treepart.h"
+#include "fs/worker.h"
+#include "os/disk.h"
+
+struct walk {
+    void (*visit)(struct walk *walk, struct hf_entry *entry, const char *path);
+    void (*finding)(void *arg, const char *path, const char *what);
+    void (*progress)(void *arg, uint64_t done, const char *what);
+    void *arg;
+    unsigned class;
+    uint64_t objects, files, findings;
+    uint8_t *buffer;
+};
+
+static atomic_bool stopped;
+
+void hf_tree_stop(void)
+{
+    atomic_store(&stopped, true);
+}
+
+struct names {
+    char **names;
+    size_t len, cap;
+    bool failed;
+};
+
+static bool take_name(void *arg, const char *name, const struct hf_entry *entry, uint64_t next_offset)
+{
+    struct names *names = arg;
+    (void)entry;
+    (void)next_offset;
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return true;
+    if (names->len == names->cap) {
+        size_t cap = names->cap * 2 + 64;
+        char **more = realloc(names->names, cap * sizeof *more);
+        if (!more) {
+            names->failed = true;
+            return true;
+        }
+        names->names = more;
+        names->cap = cap;
+    }
+    names->names[names->len] = strdup(name);
+    if (names->names[names->len])
+        names->len++;
+    else
+        names->failed = true;
+    return true;
+}
+
+static void report(struct walk *walk, const char *path, const char *what)
+{
+    walk->findings++;
+    if (walk->finding)
+        walk->finding(walk->arg, path, what);
+}
+
+/* Names on disk that are none of ours, which readdir passes over. */
+static void look_for_strangers(struct walk *walk, uint64_t id, const char *path)
+{
+    struct hf_node *dir;
+    char plain[256];
+    _Alignas(8) char buffer[8192];
+    ssize_t got = 0;
+    if (hf_tree_enter(id, false, &dir) != 0)
+        return;
+    int fd = hf_dir_use(dir);
+    int stream = fd < 0 ? fd : hf_disk->openat(fd, ".", O_RDONLY | O_DIRECTORY, 0);
+    while (stream >= 0 && (got = hf_disk->getdents(stream, buffer, sizeof buffer)) > 0) {
+        for (ssize_t at = 0; at < got;) {
+            const struct dirent64 *raw = (const void *)(buffer + at);
+            if (!hf_name_is_ours(raw->d_name) && hf_dir_plain(dir, fd, raw->d_name, plain) == -EIO) {
+                (void)snprintf((char *)walk->buffer, 600, "a name on disk is not authentic: %.300s", raw->d_name);
+                report(walk, path, (char *)walk->buffer);
+            }
+            at += raw->d_reclen;
+        }
+    }
+    if (stream >= 0)
+        (void)hf_disk->close(stream);
+    if (fd >= 0)
+        hf_dir_done(dir);
+    hf_tree_leave();
+}
+
+static void walk_dir(struct walk *walk, uint64_t id, const char *path);
+
+static void walk_entry(struct walk *walk, uint64_t parent, const char *name, const char *path)
+{
+    struct hf_entry entry;
+    size_t len = strlen(path) + strlen(name) + 2;
+    char *below = malloc(len);
+    if (!below)
+        return;
+    (void)snprintf(below, len, "%s/%s", path, name);
+    int failed = hf_tree_lookup(parent, name, &entry);
+    if (failed) {
+        if (failed != -ENOENT && failed != -ENOKEY)
+            report(walk, below, "cannot be looked up");
+    } else {
+        walk->objects++;
+        if (S_ISDIR(entry.attr.st_mode))
+            walk_dir(walk, entry.id, below);
+        else
+            walk->visit(walk, &entry, below);
+        hf_tree_forget(entry.id, 1);
+    }
+    free(below);
+}
+
+static void walk_dir(struct walk *walk, uint64_t id, const char *path)
+{
+    struct names names = {0};
+    if (atomic_load(&stopped))
+        return;
+    int failed = hf_tree_readdir(id, 0, false, take_name, &names);
+    if (failed == -EIO)
+        report(walk, *path ? path : "/", "the directory's record (.hf) is missing or not authentic: it, its place, mode or owner was changed");
+    else if ((failed && failed != -ENOKEY) || names.failed)
+        report(walk, *path ? path : "/", "the directory could not be read");
+    else if (!failed)
+        look_for_strangers(walk, id, *path ? path : "/");
+    for (size_t i = 0; i < names.len; i++) {
+        if (!atomic_load(&stopped))
+            walk_entry(walk, id, names.names[i], path);
+        free(names.names[i]);
+    }
+    free(names.names);
+}
+
+/* --- check --- */
+
+static void check_file(struct walk *walk, struct hf_entry *entry, const char *path)
+{
+    char text[128];
+    int failed = hf_tree_open(entry->id, O_RDONLY);
+    if (failed == -ENOKEY)
+        return;
+    if (failed) {
+        report(walk, path, failed == -EIO ? "header, name, mode or owner is not authentic" : "cannot be opened");
+        return;
+    }
+    uint64_t offset = 0;
+    ssize_t got = 0;
+    while ((got = hf_tree_read(entry->id, offset, HF_MAX_IO, walk->buffer)) > 0)
+        offset += (uint64_t)got;
+    if (got < 0 && got != -ENOKEY) {
+        /* The exact page, for the one who restores it. */
+        while ((got = hf_tree_read(entry->id, offset, 4096, walk->buffer)) > 0)
+            offset += (uint64_t)got;
+        (void)snprintf(text, sizeof text, "its content is not authentic from byte %llu on", (unsigned long long)offset);
+        report(walk, path, text);
+    }
+    hf_tree_release(entry->id);
+    ssize_t list = hf_tree_listxattr(entry->id, (char *)walk->buffer, HF_MAX_IO);
+    if (list == -EIO)
+        report(walk, path, "its extended attributes are not authentic");
+}
+
+static void check_entry(struct walk *walk, struct hf_entry *entry, const char *path)
+{
+    char target[4096];
+    if (S_ISREG(entry->attr.st_mode))
+        check_file(walk, entry, path);
+    else if (S_ISLNK(entry->attr.st_mode)) {
+        int failed = hf_tree_readlink(entry->id, target);
+        if (failed && failed != -ENOKEY)
+            report(walk, path, "its target is not authentic");
+    }
+}
+
+int hf_tree_check(void (*finding)(void *arg, const char *path, const char *what), void *arg, uint64_t *ret_objects, uint64_t *ret_findings)
+{
+    struct walk walk = {.visit = check_entry, .finding = finding, .arg = arg, .objects = 1, .buffer = malloc(HF_MAX_IO)};
+    if (!walk.buffer)
+        return -ENOMEM;
+    atomic_store(&stopped, false);
+    walk_dir(&walk, HF_TREE_ROOT, "");
+    free(walk.buffer);
+    *ret_objects = walk.objects;
+    *ret_findings = walk.findings;
+    return atomic_load(&hf_dead) ? -EIO : atomic_load(&stopped) ? -EINTR : 0;
+}
+
+/* --- rotate --- */
+
+static void rotate_entry(struct walk *walk, struct hf_entry *entry, const char *path)
+{
+    struct hf_node *file = hf_node_of(entry->id);
+    if (!S_ISREG(entry->attr.st_mode) && file->kind != HF_NODE_LONG_LINK)
+        return;
+    pthread_rwlock_wrlock(&hf_ns);
+    pthread_rwlock_wrlock(&file->lock);
+    int failed = hf_file_ready(file);
+    if (!failed && (walk->class == 0 || file->class == walk->class) && file->content->header.class_generation != hf_keyring_generation(file->class)) {
+        hf_dirty(file);
+        failed = hf_file_rewrap(file, file->class);
+        walk->files += failed ? 0 : 1;
+    }
+    pthread_rwlock_unlock(&file->lock);
+    pthread_rwlock_unlock(&hf_ns);
+    hf_node_idle(file);
+    if (failed)
+        report(walk, path, failed == -EMLINK ? "has several names: its key stays under the old class key" : "could not be re-keyed");
+    if (walk->progress)
+        walk->progress(walk->arg, walk->files, path);
+}
+
+int hf_tree_rotate(unsigned class, void (*progress)(void *arg, uint64_t done, const char *what), void *arg, uint64_t *ret_files)
+{
+    struct walk walk = {.visit = rotate_entry, .progress = progress, .arg = arg, .class = class, .buffer = malloc(HF_MAX_IO)};
+    if (!walk.buffer)
+        return -ENOMEM;
+    atomic_store(&stopped, false);
+    enum hf_result result = hf_keyring_refresh();
+    if (result == HF_OK)
+        walk_dir(&walk, HF_TREE_ROOT, "");
+    free(walk.buffer);
+    *ret_files = walk.files;
+    int failed = result == HF_OK ? hf_tree_settle() : -hf_errno(result);
+    return failed ? failed : atomic_load(&stopped) ? -EINTR : walk.findings ? -EIO : 0;
+}

@@ -1,0 +1,14 @@
+/* fs/treepart.h: inside tree_*.c: the start and end of each request. */
+#ifndef HF_FS_TREEPART_H
+#define HF_FS_TREEPART_H
+
+#include "fs/dirs.h"
+#include "fs/node.h"
+
+/* The node of a request, with hf_ns held until hf_tree_leave. */
+HF_MUST_USE int hf_tree_enter(uint64_t id, bool exclusive, struct hf_node **ret);
+void hf_tree_leave(void);
+/* The entry of an object that a directory has; counts one lookup. hf_ns held, dir in use. */
+HF_MUST_USE int hf_tree_entry(struct hf_node *dir, const struct hf_place *place, struct hf_entry *ret);
+
+#endif

@@ -1,0 +1,14 @@
+/* fs/xattrs.h: inside the tree alone: what the scan and a change of class do with a file's extended attributes. hf_ns and the files' locks held exclusively, contents ready. */
+#ifndef HF_FS_XATTRS_H
+#define HF_FS_XATTRS_H
+
+#include "fs/node.h"
+
+/* The header's digest becomes that of what is on disk, when the header or evidence vouches for it; else -EIO. */
+HF_MUST_USE int hf_xattr_rebind(struct hf_node *file);
+/* The digest of what is on disk. */
+HF_MUST_USE int hf_xattr_digest(struct hf_node *file, uint8_t out[32]);
+/* Seals from's attributes anew for to. */
+HF_MUST_USE int hf_xattr_copy(struct hf_node *from, struct hf_node *to);
+
+#endif
