@@ -18,8 +18,14 @@ static enum hf_result take_lock(struct hf_super *super, struct hf_error *error)
     if (fd < 0)
         return hf_fail(error, hf_result_from_errno(-fd), "%s/.holdfast/lock: %s", super->vault, strerror(-fd));
     super->lock_fd = fd;
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+    /* The supervisor of the verb before may be about to end. */
+    for (int tries = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; tries++) {
+        if (tries < 50) {
+            (void)usleep(20000);
+            continue;
+        }
         return hf_fail(error, HF_BUSY, "%s: another holdfast-super holds this vault; close it first", super->vault);
+    }
     return HF_OK;
 }
 
@@ -40,7 +46,6 @@ void hf_super_detach_vault(struct hf_super *super)
     hf_cleanup_fd(&super->lock_fd);
     hf_cleanup_fd(&super->dir_fd);
     hf_cleanup_fd(&super->vault_fd);
-    super->vault_fd = super->dir_fd = super->lock_fd = -1;
 }
 
 enum hf_result hf_super_attach(struct hf_super *super, const char *path, struct hf_error *error)
