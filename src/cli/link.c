@@ -97,7 +97,7 @@ enum hf_result cli_connect(struct cli_link *link, const char *vault, bool may_be
         return hf_fail(error, HF_FAILED, "no socketpair");
     link->socket = pair[0];
     HF_CLEANUP(fd) int theirs = pair[1];
-    const char *const argv[] = {"holdfast-super", NULL};
+    const char *const argv[] = {path, NULL};
     enum hf_result result = hf_process_start(path, argv, NULL, HF_FD_SUPER_OWNER, &theirs, 1, &link->child);
     return result == HF_OK ? HF_OK : hf_fail(error, result, "%s: cannot be started: %s", path, hf_result_text(result));
 }

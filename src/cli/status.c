@@ -31,6 +31,13 @@ void cli_json_string(const char *text)
     (void)putchar('"');
 }
 
+static const char *verb_name(unsigned verb)
+{
+    static const char *const names[] = {"create", "open", "unlock", "lock", "close", "status", "passcode", "recover", "recovery", "rotate", "erase", "check"};
+    unsigned at = verb - HF_OWN_CREATE;
+    return at < sizeof names / sizeof names[0] ? names[at] : "unknown";
+}
+
 static void print_json(const struct hf_owner_status *status)
 {
     const struct hf_enclave_status *enclave = &status->enclave;
@@ -75,6 +82,10 @@ static void print_json(const struct hf_owner_status *status)
     (void)printf("},\"grace_left_s\":%u,\"generation\":%llu,\"secret_memory\":\"%s\",\"note\":", status->grace_left_s, (unsigned long long)enclave->generation,
                  memory[enclave->secret_memory < 3 ? enclave->secret_memory : 0]);
     cli_json_string(enclave->note);
+    if (status->under_way)
+        (void)printf(",\"under_way\":\"%s\"", verb_name(status->under_way));
+    else
+        (void)printf(",\"under_way\":null");
     (void)printf(",\"version\":\"%s\",\"enclave_sha256\":", HF_CLI_VERSION);
     if (status->enclave_sha256[0])
         cli_json_string(status->enclave_sha256);
@@ -94,6 +105,8 @@ static void print_human(const char *vault, const struct hf_owner_status *status)
         (void)printf(", %u s of grace left", status->grace_left_s);
     if (status->state == HF_STATE_LOCKED && status->open_unless_open)
         (void)printf(", %u files of class unless-open still open", status->open_unless_open);
+    if (status->under_way)
+        (void)printf(" (%s is under way)", verb_name(status->under_way));
     (void)printf("\n");
     if (element->kind == HF_ELEMENT_TPM2)
         (void)printf("element: guesses counted by %s%s\n", element->vendor[0] ? element->vendor : "TPM", element->hardware ? "" : " (emulated or unverified: not known to be hardware)");

@@ -45,6 +45,7 @@ $q"
 expect 0 "$hf" erase "$v" --yes
 expect 5 "$hf" passcode "$v" --passcode-fd 0 --new-passcode-fd 0 <<<"$q
 $p"
-if pgrep -f "$(dirname "$hf")/holdfast-" >/dev/null; then failed=$((failed + 1)); echo "FAILED: a program was left running"; else passed=$((passed + 1)); fi
+for i in 1 2 3 4 5 6 7 8 9 10; do pgrep -f "^$(dirname "$hf")/holdfast-" >/dev/null || break; sleep 0.2; done
+if pgrep -f "^$(dirname "$hf")/holdfast-" >/dev/null; then failed=$((failed + 1)); echo "FAILED: a program was left running"; else passed=$((passed + 1)); fi
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]
