@@ -296,7 +296,8 @@ static void serve_one(struct control *c)
     size_t len = 0;
     enum hf_result result = hf_ipc_recv(HF_FD_FS_CONTROL, c->in, sizeof c->in, &len, NULL, 0, NULL, -1);
     if (result != HF_OK && result != HF_PROTOCOL) {
-        (void)pause(); /* the end of the channel: death.c is at it */
+        hf_worker_between(); /* the end of the channel: death.c is at it, and waits for this thread to forget as well */
+        (void)pause();
         return;
     }
     c->job = NULL;

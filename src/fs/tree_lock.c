@@ -170,8 +170,9 @@ void hf_tree_die(void)
     atomic_store(&hf_dead, true);
     hf_keyring_drop_all();
     hf_node_each(forget_one, &all);
+    inval(&all); /* before the wait for threads, since our time is limited */
     (void)hf_worker_forget_all();
-    inval(&all);
+    inval(&all); /* what they answered meanwhile */
 }
 
 static void count_one(struct hf_node *node, void *arg)

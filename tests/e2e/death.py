@@ -66,7 +66,8 @@ def killed(program, signal_number=signal.SIGKILL, locked=False):
         check(len(data) == 16 * PAGE and not same, f"{what} dead: {os.path.basename(os.path.dirname(path))}/file: fsynced pages that differ: {same}")
     v.must("check", v.vault)
     v.close()
-    check(not v.running() and not v.mounted(), "closed")
+    left = v.running()
+    check(not left and not v.mounted(), f"after close something is left: {left}")
     v.clean()
     return took
 
