@@ -123,6 +123,30 @@ def killed_at_work(rounds=8):
     v.clean()
 
 
+def first_open_cut(rounds=8):
+    """The very first mount killed before, while and after it makes the root's record: the vault opens all the same."""
+    for n in range(rounds):
+        v = Vault(BUILD)
+        p = v.start("open", v.vault, v.mnt, "--passcode-fd", "0", given=PASS)
+        within(5, lambda: "holdfast-fs" in v.running().values())
+        time.sleep(n * 0.002)
+        for pid, program in v.running().items():
+            if program != "holdfast":
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+        p.communicate()
+        subprocess.run(["umount", "-l", v.mnt], capture_output=True)
+        within(3, lambda: not v.running())
+        v.open()
+        with open(v.path("file"), "w") as f:
+            f.write("kept")
+        v.must("check", v.vault)
+        v.close()
+        v.clean()
+
+
 def intruder():
     """A program of the same user, in the bare way to run."""
     if os.geteuid() != 0:
@@ -228,6 +252,6 @@ def intruder():
 
 
 import tempfile
-for part in sys.argv[2:] or ("deaths", "killed_at_work", "intruder"):
+for part in sys.argv[2:] or ("deaths", "killed_at_work", "first_open_cut", "intruder"):
     globals()[part]()
 finish()

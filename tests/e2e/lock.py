@@ -100,6 +100,8 @@ def locked_files():
 def before_first_unlock():
     """open --locked: of the root only what has class always."""
     v = Vault(BUILD)
+    v.must("open", v.vault, v.mnt, "--locked", want=6) # there is nothing in it yet, not even a root
+    check(not v.running() and not v.mounted(), "a vault that was never open is not opened locked")
     v.open()
     put(v.path("motd"), b"for all")
     v.must("protect", "--class", "always", v.path("motd"))
