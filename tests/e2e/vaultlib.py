@@ -165,6 +165,7 @@ class Vault:
         p = subprocess.Popen(self.command(*words), env=self.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         p.stdin.write(given if given.endswith("\n") else given + "\n")
         p.stdin.close()
+        p.stdin = None
         return p
 
     def run(self, *words, given="", timeout=60):
