@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "os/process.h"
@@ -101,6 +102,10 @@ enum hf_result cli_erase(const struct cli_options *options, struct hf_error *err
 enum hf_result cli_protect(const struct cli_options *options, struct hf_error *error);
 enum hf_result cli_export(const struct cli_options *options, struct hf_error *error);
 enum hf_result cli_check(const struct cli_options *options, struct hf_error *error);
+/* protect.c: the path and, for a directory, everything in it gets the class. */
+enum hf_result cli_protect_path(const char *path, const char *class, struct hf_error *error);
+/* copy.c: attributes, owner, mode, times. */
+void cli_copy_metadata(const char *from, const char *to, const struct stat *st);
 enum hf_result cli_copy_tree(const char *from, const char *to, uint64_t *ret_done, uint64_t *ret_bad, struct hf_error *error);
 
 #endif

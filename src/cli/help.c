@@ -17,7 +17,7 @@ static const struct {
     {"close", "close VAULT [--force]", "Unmounts and stops everything. --force: also when files are in use; they fail from then on."},
     {"status", "status VAULT [--json]", "What the vault is and how strong it really is."},
     {"passcode", "passcode VAULT [--passcode-fd N --new-passcode-fd M]", "Changes the passcode. N and M may be the same descriptor: one line each."},
-    {"protect", "protect [--class complete|unless-open|after-unlock|always] PATH...", "Sets the class of files and directories of an open vault, or shows it."},
+    {"protect", "protect [--class complete|unless-open|after-unlock|always] PATH...", "Sets the class of files, and of directories with all that is in them, in an open vault; without --class shows it."},
     {"rotate", "rotate VAULT [--class C]", "Makes new class keys and re-encrypts the files under them. The vault must be open and unlocked."},
     {"recover", "recover VAULT [--test] [--recovery-file FILE] [--new-passcode-fd M] [--element KIND] [--tcti CONF]",
      "With the recovery phrase: a new element, a new passcode and new class keys. --test: only tries whether the phrase opens the vault."},

@@ -216,6 +216,53 @@ def under_load(rounds=50):
     v.clean()
 
 
+def while_unlocking():
+    """An unlock takes a second and more: the supervisor serves meanwhile, and a lock asked for then ends locked."""
+    v = Vault(BUILD, kdf="512,2")
+    v.open()
+    c = v.protected("secret")
+    a = put(f"{c}/a")
+    v.lock()
+
+    def unlocking():
+        began = time.monotonic()
+        p = v.start("unlock", v.vault, "--passcode-fd", "0", given=PASS)
+        time.sleep(0.15)
+        return p, began
+
+    p, began = unlocking()
+    asked = time.monotonic()
+    state = v.status()["state"]
+    took = time.monotonic() - asked
+    check(p.poll() is None and state == "locked" and took < 0.25, f"status during an unlock: {state} after {took:.2f} s")
+    p.wait()
+    whole = time.monotonic() - began
+    check(whole > 0.5 and p.returncode == 0, f"the unlock takes its time ({whole:.2f} s), else this shows nothing")
+    check(os.stat(a).st_size == len(BLOCK), "and opens")
+    v.lock()
+    p, began = unlocking()
+    check(p.poll() is None, "an unlock is under way")
+    v.lock()
+    p.wait()
+    check(v.status()["state"] == "locked" and error_of(os.stat, a) == "ENOKEY", f"a lock asked for during an unlock ends locked: {v.status()['state']}, unlock's exit {p.returncode}")
+    p, began = unlocking()
+    pid = v.pids()["holdfast-enclave"]
+    asked = time.monotonic()
+    os.kill(pid, signal.SIGKILL)
+    check(within(1, lambda: not v.mounted() and not v.running() or set(v.running().values()) == {"holdfast"}), f"the enclave's death during an unlock is served at once: left {v.running()}")
+    check(p.wait(5) == 1, f"and the unlock fails: {p.returncode}")
+    v.open()
+    v.lock()
+    p, began = unlocking()
+    asked = time.monotonic()
+    v.close("--force")
+    took = time.monotonic() - asked
+    # A clean close writes the head, which the enclave does when Argon2id is through.
+    check(took < whole + 1 and not v.mounted(), f"close --force during an unlock ends closed: {took:.2f} s")
+    check(p.wait(5) == 1 and within(1, lambda: not v.running()), f"and nothing is left: {v.running()}")
+    v.clean()
+
+
 def in_memory():
     """Secrets are found in the programs' memory while unlocked, and are gone after the lock. [PR-3] is switched off, or nothing could be read."""
     log_dir = tempfile.mkdtemp(prefix="hf-e2e-log-")
@@ -346,6 +393,6 @@ def from_outside():
 
 
 import errno, shutil, tempfile
-for part in sys.argv[2:] or ("locked_files", "before_first_unlock", "under_load", "in_memory", "from_outside"):
+for part in sys.argv[2:] or ("locked_files", "before_first_unlock", "under_load", "while_unlocking", "in_memory", "from_outside"):
     globals()[part]()
 finish()
