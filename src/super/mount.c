@@ -134,18 +134,8 @@ enum hf_result hf_super_unmount(struct hf_super *super, bool lazy, struct hf_err
     return HF_OK;
 }
 
-enum hf_result hf_super_in_use(struct hf_super *super, struct hf_error *error)
+/* Marks a mount that is not in use as expired, which is harmless: the next use takes the mark away. */
+bool hf_super_mount_in_use(const struct hf_super *super)
 {
-    bool in_use = false;
-    if (geteuid() == 0) {
-        /* Marks a mount that is not in use as expired, which is harmless: the next use takes the mark away. */
-        in_use = umount2(super->mountpoint, MNT_EXPIRE | UMOUNT_NOFOLLOW) < 0 && errno == EBUSY;
-    } else {
-        struct hf_writer request;
-        struct hf_reader body;
-        hf_message_begin(&request, super->out, sizeof super->out, HF_FS_STATUS);
-        HF_TRY(hf_super_call(super, super->fs_control, &request, -1, HF_SUPER_CONFIRM_MS, error, &body));
-        in_use = hf_read_u32(&body) > 0;
-    }
-    return in_use ? hf_fail(error, HF_BUSY, "%s: in use; close the files there, or use close --force", super->mountpoint) : HF_OK;
+    return umount2(super->mountpoint, MNT_EXPIRE | UMOUNT_NOFOLLOW) < 0 && errno == EBUSY;
 }
