@@ -162,6 +162,8 @@ static int protect_dir(struct hf_node *dir, unsigned class)
     if (fd < 0)
         return fd;
     int failed = hf_disk->fstat(fd, &st);
+    if (!failed && (!hf_keyring_has_name(class) || !hf_keyring_has_name(dir->dir.record.class)))
+        failed = -ENOKEY; /* its emptiness is no reason to let a class go, or come, that is locked */
     if (!failed && class != dir->dir.record.class) {
         int empty = hf_dir_is_empty(fd);
         failed = empty < 0 ? empty : empty ? hf_node_plain(dir, plain) : -ENOTEMPTY;

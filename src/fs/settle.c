@@ -277,7 +277,7 @@ enum hf_result hf_settle_start(struct hf_error *error)
     /* Of an unclean stop at most two epochs behind the settled one are on disk: this mount's lies above them. */
     hf_epoch = settled + (state == HF_HEAD_OPEN ? 3 : 1);
     hf_unclean = state == HF_HEAD_OPEN;
-    hf_fresh = state == HF_HEAD_FRESH;
+    hf_fresh = state == HF_HEAD_FRESH || settled == 0; /* no mount came to its first settle: the first one may have ended before the root record was there */
     return HF_OK;
 }
 

@@ -12,6 +12,7 @@
 #include "fs/settle.h"
 #include "fs/treepart.h"
 #include "fs/worker.h"
+#include "keys/wipe.h"
 #include "os/disk.h"
 
 struct walk {
@@ -60,6 +61,14 @@ static bool take_name(void *arg, const char *name, const struct hf_entry *entry,
     else
         names->failed = true;
     return true;
+}
+
+/* Names and content must not stay in memory that the heap has back. */
+static void wipe_and_free(void *memory, size_t len)
+{
+    if (memory)
+        hf_wipe(memory, len);
+    free(memory);
 }
 
 static void report(struct walk *walk, const char *path, const char *what)
@@ -119,7 +128,7 @@ static void walk_entry(struct walk *walk, uint64_t parent, const char *name, con
             walk->visit(walk, &entry, below);
         hf_tree_forget(entry.id, 1);
     }
-    free(below);
+    wipe_and_free(below, len);
 }
 
 static void walk_dir(struct walk *walk, uint64_t id, const char *path)
@@ -137,7 +146,7 @@ static void walk_dir(struct walk *walk, uint64_t id, const char *path)
     for (size_t i = 0; i < names.len; i++) {
         if (!atomic_load(&stopped))
             walk_entry(walk, id, names.names[i], path);
-        free(names.names[i]);
+        wipe_and_free(names.names[i], strlen(names.names[i]));
     }
     free(names.names);
 }
@@ -190,7 +199,7 @@ int hf_tree_check(void (*finding)(void *arg, const char *path, const char *what)
         return -ENOMEM;
     atomic_store(&stopped, false);
     walk_dir(&walk, HF_TREE_ROOT, "");
-    free(walk.buffer);
+    wipe_and_free(walk.buffer, HF_MAX_IO);
     *ret_objects = walk.objects;
     *ret_findings = walk.findings;
     return atomic_load(&hf_dead) ? -EIO : atomic_load(&stopped) ? -EINTR : 0;
@@ -229,7 +238,7 @@ int hf_tree_rotate(unsigned class, void (*progress)(void *arg, uint64_t done, co
     enum hf_result result = hf_keyring_refresh();
     if (result == HF_OK)
         walk_dir(&walk, HF_TREE_ROOT, "");
-    free(walk.buffer);
+    wipe_and_free(walk.buffer, HF_MAX_IO);
     *ret_files = walk.files;
     int failed = result == HF_OK ? hf_tree_settle() : -hf_errno(result);
     return failed ? failed : atomic_load(&stopped) ? -EINTR : walk.findings ? -EIO : 0;

@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -112,6 +114,21 @@ enum hf_result hf_super_mount(struct hf_super *super, uint32_t flags, int *ret_f
         *ret_fuse = fuse;
     }
     super->mounted = true;
+    return HF_OK;
+}
+
+enum hf_result hf_super_keep_fuse(struct hf_super *super, int fuse, struct hf_error *error)
+{
+    int clone = hf_disk->openat(AT_FDCWD, "/dev/fuse", O_RDWR | O_CLOEXEC, 0);
+    uint32_t original = (uint32_t)fuse;
+    if (clone < 0 || ioctl(clone, FUSE_DEV_IOC_CLONE, &original) < 0) {
+        int failed = clone < 0 ? -clone : errno;
+        struct hf_error ignored;
+        hf_cleanup_fd(&clone);
+        (void)!hf_super_unmount(super, true, &ignored);
+        return hf_fail(error, HF_FAILED, "/dev/fuse: no second connection: %s", strerror(failed));
+    }
+    super->fuse = clone;
     return HF_OK;
 }
 

@@ -132,9 +132,10 @@ static void served(struct hf_super *super, struct hf_job *job, struct hf_answer 
 static void mount_and_serve(struct hf_super *super, struct hf_job *job)
 {
     struct hf_error error = {.result = HF_OK};
-    int fuse = -1;
+    HF_CLEANUP(fd) int fuse = -1;
     enum hf_result result = hf_super_mount(super, job->flags, &fuse, &error);
-    super->fuse = fuse; /* start duplicates it into the filesystem: ours outlives it */
+    if (result == HF_OK)
+        result = hf_super_keep_fuse(super, fuse, &error);
     if (result == HF_OK)
         result = hf_super_spawn_fs(super, fuse, &error);
     if (result != HF_OK) {

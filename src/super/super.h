@@ -78,7 +78,7 @@ struct hf_super {
     struct hf_process element, enclave, fs;
     struct hf_channel channels[HF_CHANNEL_COUNT];
     int keys;      /* the filesystem's end of its channel to the enclave, until it has started */
-    int fuse;      /* the duplicate that outlives the filesystem */
+    int fuse;      /* our own connection to the kernel, which outlives the filesystem's */
     int nodes_fd;
     const uint64_t *nodes;
     bool started, mounted;
@@ -135,6 +135,8 @@ void hf_super_stop_work(struct hf_super *super);
 
 /* mount.c */
 enum hf_result hf_super_mount(struct hf_super *super, uint32_t flags, int *ret_fuse, struct hf_error *error);
+/* A second connection (no duplicate of the descriptor): the kernel ends what a dead filesystem had taken from its own one, and pages locked by that come free. */
+enum hf_result hf_super_keep_fuse(struct hf_super *super, int fuse, struct hf_error *error);
 enum hf_result hf_super_unmount(struct hf_super *super, bool lazy, struct hf_error *error);
 /* As root: whether files or directories of the mount are in use. Others ask the filesystem. */
 bool hf_super_mount_in_use(const struct hf_super *super);
