@@ -43,8 +43,12 @@ class Vault:
         self.run("create", self.path, "--element", "software", "--kdf", "64,1", "--no-recovery", "--passcode-fd", "0", *options)
 
     def run(self, *words, want=0, passcode=True, timeout=120):
-        r = subprocess.run([self.hf, *words], input=self.passcode + "\n" if passcode else "", text=True, errors="surrogateescape", capture_output=True,
-                           env=self.env, timeout=timeout)
+        with tempfile.TemporaryFile("w+", errors="surrogateescape") as out, tempfile.TemporaryFile("w+", errors="surrogateescape") as err:
+            # Files, not pipes: what `open` starts lives on.
+            r = subprocess.run([self.hf, *words], input=self.passcode + "\n" if passcode else "", text=True, stdout=out, stderr=err, env=self.env, timeout=timeout)
+            out.seek(0)
+            err.seek(0)
+            r.stdout, r.stderr = out.read(), err.read()
         if want is not None and r.returncode != want:
             raise RuntimeError(f"holdfast {' '.join(words)}: exit {r.returncode}, not {want}: {r.stdout}{r.stderr}")
         return r
@@ -63,7 +67,7 @@ class Vault:
         return self.run("check", self.path, "--json", "--passcode-fd", "0", want=want, timeout=300)
 
     def processes(self):
-        """Of this vault alone: name -> pids. They are known by their environment's XDG_RUNTIME_DIR or by their parent."""
+        """Of this vault alone, name -> pids: they are the supervisor's, which is known by its environment, and its children."""
         mark = ("XDG_RUNTIME_DIR=" + self.env["XDG_RUNTIME_DIR"]).encode()
         found, parents = {}, {}
         for entry in os.listdir("/proc"):
@@ -81,7 +85,7 @@ class Vault:
         for _ in range(3):
             ours |= {pid for pid, (_, parent, _) in parents.items() if parent in ours}
         for pid in ours:
-            found.setdefault(parents[pid][0], []).append(pid)
+            found.setdefault(next(p for p in PROGRAMS if p.startswith(parents[pid][0])), []).append(pid)
         return found
 
     def tidy(self):
@@ -104,6 +108,13 @@ def tidy():
         vaults.pop().tidy()
 
 
+def stop(*_):
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(1)
+
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 atexit.register(tidy)
-for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-    signal.signal(number, lambda *_: sys.exit(1))
+for number in SIGNALS:
+    signal.signal(number, stop)
