@@ -297,6 +297,7 @@ int hf_tree_symlink(uint64_t parent, const char *name, const char *target, const
     struct hf_node *dir, *file = NULL;
     struct hf_place place;
     char sealed[4096];
+    struct stat up;
     int dir_fd;
     size_t len = strlen(target);
     if (len == 0 || len > 4095)
@@ -316,8 +317,10 @@ int hf_tree_symlink(uint64_t parent, const char *name, const char *target, const
         failed = -hf_errno(hf_link_seal(record->class, record->class_generation, record->dir_id, name, target, sealed));
         if (!failed)
             failed = hf_disk->symlinkat(sealed, dir_fd, place.backing);
+        if (!failed)
+            failed = hf_disk->fstat(dir_fd, &up);
         if (!failed && geteuid() == 0)
-            failed = hf_disk->fchownat(dir_fd, place.backing, caller->uid, caller->gid);
+            failed = hf_disk->fchownat(dir_fd, place.backing, caller->uid, up.st_mode & S_ISGID ? (gid_t)-1 : caller->gid);
         if (!failed)
             failed = hf_disk->fstatat(dir_fd, place.backing, &place.st);
         if (!failed)
