@@ -90,6 +90,30 @@ static enum hf_result is_hole(struct hf_content *content, uint64_t page, bool *r
     return HF_OK;
 }
 
+/* The page where the answer for this one may change: a hole lasts while the disk has none either, at most as long as its cover; what is outside cover is
+ * data up to the next cover. */
+static enum hf_result next_of(struct hf_content *content, uint64_t page, bool hole, uint64_t *ret)
+{
+    uint64_t next = hole ? page + 1 : UINT64_MAX;
+    for (unsigned i = 0; i < HF_COVERS; i++) {
+        const struct hf_range *range = &content->dynamic.cover[i];
+        bool inside = range->count && page >= range->start && page - range->start < range->count;
+        if (inside)
+            next = hole ? range->start + range->count : page + 1;
+        else if (!hole && range->count && range->start > page && range->start < next)
+            next = range->start;
+    }
+    if (hole) {
+        off_t data = hf_disk->lseek(content->fd, (off_t)(page * HF_PAGE_LEN), SEEK_DATA);
+        if (data < 0 && data != -ENXIO)
+            return hf_content_errno(data);
+        uint64_t there = data < 0 ? next : (uint64_t)data / HF_PAGE_LEN;
+        next = there <= page ? page + 1 : there < next ? there : next;
+    }
+    *ret = next;
+    return HF_OK;
+}
+
 enum hf_result hf_content_seek(struct hf_content *content, uint64_t offset, int whence, uint64_t *ret)
 {
     if (!content->keys)
@@ -97,7 +121,7 @@ enum hf_result hf_content_seek(struct hf_content *content, uint64_t offset, int 
     uint64_t size = content->dynamic.size;
     if (offset >= size)
         return HF_NOT_FOUND;
-    for (uint64_t page = hf_page_of(offset); hf_page_start(page) < size; page++) {
+    for (uint64_t page = hf_page_of(offset), last = hf_page_of(size - 1); page <= last;) {
         bool hole;
         HF_TRY(is_hole(content, page, &hole));
         if (hole == (whence == SEEK_HOLE)) {
@@ -105,6 +129,7 @@ enum hf_result hf_content_seek(struct hf_content *content, uint64_t offset, int 
             *ret = start > offset ? start : offset;
             return HF_OK;
         }
+        HF_TRY(next_of(content, page, hole, &page));
     }
     if (whence != SEEK_HOLE)
         return HF_NOT_FOUND;

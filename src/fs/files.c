@@ -367,6 +367,7 @@ int hf_file_birth(int fd, const struct hf_file_birth *birth, struct hf_node *dir
         hf_node_unref(file);
         return -hf_errno(result);
     }
+    hf_node_idle(file);
     *ret = file;
     return 0;
 }
