@@ -33,14 +33,13 @@ enum hf_cut {
 };
 
 struct hf_content {
-    int fd; /* the node's */
+    int fd; /* the node's; -1 while that is closed */
     uint8_t s[HF_STATIC_LEN];
     struct hf_file_static header;
     struct hf_file_meta meta;
     struct hf_file_dynamic dynamic;
     struct hf_content_keys *keys; /* NULL: label alone */
     bool in_window;               /* written since the last settle before an unclean stop */
-    bool never_synced;
     bool header_due; /* the next settle writes page 0 */
     bool gen_due;    /* page 0 of this generation is not known to be durable: no other page may be written */
     bool loose;      /* pages of this generation may lie behind the end: they go before the file grows */

@@ -8,7 +8,6 @@
 #include "keys/wipe.h"
 #include "os/disk.h"
 #include "os/file.h"
-#include "os/secret.h"
 
 /* The count on disk runs this far ahead, so that overwriting in place needs a header once in so many pages. */
 enum { WRITES_AHEAD = 4096 };
@@ -81,7 +80,7 @@ enum hf_result hf_content_label(int fd, struct hf_content **ret)
 
 void hf_content_forget(struct hf_content *content)
 {
-    hf_secret_free(&content->keys);
+    hf_content_keys_free(&content->keys);
     hf_wipe(content->inline_data, sizeof content->inline_data);
     hf_wipe(&content->dynamic, sizeof content->dynamic);
     content->cut = content->cut_seen = HF_CUT_NONE;
@@ -247,7 +246,7 @@ enum hf_result hf_content_unseal(struct hf_content *content)
 {
     if (content->keys)
         return HF_OK;
-    content->keys = hf_secret_alloc(sizeof *content->keys);
+    content->keys = hf_content_keys_new();
     if (!content->keys)
         return HF_NO_MEMORY;
     enum hf_result result = load(content);
@@ -268,7 +267,7 @@ enum hf_result hf_content_make(int fd, unsigned class, unsigned kind, struct hf_
     if (!content)
         return HF_NO_MEMORY;
     content->fd = fd;
-    content->keys = hf_secret_alloc(sizeof *content->keys);
+    content->keys = hf_content_keys_new();
     enum hf_result result = content->keys ? hf_keyring_make(class, kind, content->s, &content->keys->file) : HF_NO_MEMORY;
     if (result == HF_OK)
         result = hf_file_static_parse(content->s, &content->header);
@@ -276,7 +275,6 @@ enum hf_result hf_content_make(int fd, unsigned class, unsigned kind, struct hf_
         hf_content_free(&content);
         return result;
     }
-    content->never_synced = true;
     content->ragged = content->ragged_next = content->ragged_seen = UINT64_MAX;
     content->dynamic.gen = 1;
     keep_gen(content, 1);

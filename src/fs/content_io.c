@@ -435,6 +435,5 @@ enum hf_result hf_content_fsync(struct hf_content *content)
         return HF_LOCKED;
     HF_TRY(hf_content_sync_header(content));
     content->dynamic.durable = content->dynamic.size; /* on disk with the next header */
-    content->never_synced = false;
     return HF_OK;
 }

@@ -5,6 +5,9 @@
 #include "fs/content.h"
 #include "fs/worker.h"
 
+/* Zeroed, in the secret arena; NULL when that is full. */
+struct hf_content_keys *hf_content_keys_new(void);
+void hf_content_keys_free(struct hf_content_keys **keys);
 /* This thread's cipher is set to the generation's page key. */
 HF_MUST_USE enum hf_result hf_content_use_key(struct hf_content *content, struct hf_worker *worker, uint32_t gen);
 /* Seals len bytes as page n into out (32 + len bytes). */

@@ -212,7 +212,6 @@ enum hf_result hf_content_after_settle(struct hf_content *content, bool *ret_mor
     content->in_window = false;
     if (!content->keys)
         return HF_OK;
-    content->never_synced = false;
     content->dynamic.durable = content->dynamic.durable > content->size_seen ? content->dynamic.durable : content->size_seen;
     content->reach = content->reach > content->length_seen ? content->reach : content->length_seen;
     content->ragged = content->ragged_seen;

@@ -127,10 +127,8 @@ void hf_slots_settled(struct hf_node *file)
 
 int hf_file_label(struct hf_node *file)
 {
-    if (file->content)
-        return 0;
     int failed = hf_node_open_fd(file);
-    if (failed)
+    if (failed || file->content)
         return failed;
     enum hf_result result = hf_content_label(file->fd, &file->content);
     if (result != HF_OK)
@@ -250,7 +248,7 @@ int hf_file_rewrap(struct hf_node *file, unsigned class)
 
 static bool is_ready(const struct hf_node *file)
 {
-    return file->content && hf_content_unsealed(file->content) && (file->bound || !file->parent);
+    return file->fd >= 0 && file->content && hf_content_unsealed(file->content) && (file->bound || !file->parent);
 }
 
 int hf_file_use(struct hf_node *file, bool exclusive)
@@ -351,6 +349,7 @@ int hf_file_birth(int fd, const struct hf_file_birth *birth, struct hf_node *dir
     file->content = content;
     file->class = (uint8_t)birth->class;
     file->bound = true;
+    file->unsynced = true;
     result = write_first_header(file, birth, dir, plain, &st);
     if (result != HF_OK) {
         hf_node_unhash(file);

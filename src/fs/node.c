@@ -12,7 +12,7 @@
 #include "os/disk.h"
 #include "proto/mount.h"
 
-enum { CHUNK = 4096, CHUNKS = HF_NODE_MAP_BITS / CHUNK, BUCKETS_MIN = 4096, IDLE_CONTENTS = 4096, SPARE_FDS = 512 };
+enum { CHUNK = 4096, CHUNKS = HF_NODE_MAP_BITS / CHUNK, BUCKETS_MIN = 4096, IDLE_CONTENTS = 16384, SPARE_FDS = 512 };
 
 pthread_rwlock_t hf_ns = PTHREAD_RWLOCK_INITIALIZER;
 atomic_bool hf_dead;
@@ -408,6 +408,8 @@ int hf_node_open_fd(struct hf_node *node)
         return failed;
     }
     node->fd = fd;
+    if (node->content)
+        node->content->fd = fd;
     return 0;
 }
 
@@ -418,16 +420,20 @@ void hf_node_busy(struct hf_node *node)
     pthread_mutex_unlock(&table);
 }
 
+/* What the next settle still needs of the content stays; it opens the file again. */
 static void shut_file(struct hf_node *node)
 {
     if (pthread_rwlock_trywrlock(&node->lock) != 0)
         return;
-    if (node->opens == 0 && node->parent && !node->stale && !node->dirty && !(node->content && hf_content_pending(node->content))) {
-        hf_content_free(&node->content);
-        node->bound = false;
-        if (node->fd >= 0)
-            (void)hf_disk->close(node->fd);
+    if (node->opens == 0 && node->parent && node->fd >= 0) {
+        (void)hf_disk->close(node->fd);
         node->fd = -1;
+        if (node->content)
+            node->content->fd = -1;
+        if (node->content && !node->stale && !node->evidence && !hf_content_pending(node->content) && !node->content->filled) {
+            hf_content_free(&node->content);
+            node->bound = false;
+        }
     }
     pthread_rwlock_unlock(&node->lock);
 }

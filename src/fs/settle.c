@@ -76,10 +76,12 @@ int hf_tree_settle_due_ms(void)
 static int write_header(struct hf_node *file, uint32_t epoch)
 {
     struct stat st;
+    pthread_rwlock_rdlock(&hf_ns);
     pthread_rwlock_wrlock(&file->lock);
     struct hf_content *content = file->content;
-    int failed = 0;
-    if (content && !file->unlinked && file->fd >= 0) {
+    bool work = content && !file->unlinked;
+    int failed = work ? hf_node_open_fd(file) : 0;
+    if (work && !failed) {
         bool unsealed = hf_content_unsealed(content);
         if (unsealed && file->stale)
             content->header_due = true;
@@ -96,32 +98,48 @@ static int write_header(struct hf_node *file, uint32_t epoch)
         }
     }
     pthread_rwlock_unlock(&file->lock);
+    pthread_rwlock_unlock(&hf_ns);
+    if (work)
+        hf_node_idle(file);
     return failed;
 }
 
-/* After the barrier. Returns true when the node needs another settle. */
-static bool finish(struct hf_node *file, bool head_moved)
+/* The content's share after the barrier; hf_ns and the node's lock held. Returns true when it needs another settle. */
+static bool finish_content(struct hf_node *file)
 {
     struct stat st;
-    bool more = false;
-    pthread_rwlock_wrlock(&file->lock);
+    bool more = true;
     struct hf_content *content = file->content;
-    if (content && !file->unlinked && file->fd >= 0 && head_moved && hf_disk->fstat(file->fd, &st) == 0) {
-        bool touched = hf_content_pending(content);
-        if (!file->stale) {
-            hf_slots_settled(file);
-            hf_evidence_remove(file);
-        }
-        if (hf_content_after_settle(content, &more) != HF_OK)
-            more = true;
-        const struct timespec times[2] = {st.st_atim, st.st_mtim};
-        if (touched)
-            (void)hf_disk->futimens(file->fd, times);
-        more = more || file->stale;
-    } else if (!head_moved) {
-        more = content != NULL && !file->unlinked;
+    if (hf_node_open_fd(file) != 0 || hf_disk->fstat(file->fd, &st) != 0)
+        return true;
+    bool touched = hf_content_pending(content);
+    if (!file->stale) {
+        hf_slots_settled(file);
+        hf_evidence_remove(file);
     }
+    if (hf_content_after_settle(content, &more) != HF_OK)
+        more = true;
+    const struct timespec times[2] = {st.st_atim, st.st_mtim};
+    if (touched)
+        (void)hf_disk->futimens(file->fd, times);
+    return more || file->stale;
+}
+
+/* After the barrier. */
+static bool finish(struct hf_node *file, bool head_moved)
+{
+    pthread_rwlock_rdlock(&hf_ns);
+    pthread_rwlock_wrlock(&file->lock);
+    bool work = file->content && !file->unlinked, more = work;
+    if (head_moved)
+        file->unsynced = false;
+    if (work && head_moved)
+        more = finish_content(file);
+    bool idle = file->opens == 0;
     pthread_rwlock_unlock(&file->lock);
+    pthread_rwlock_unlock(&hf_ns);
+    if (work && idle)
+        hf_node_idle(file);
     return more;
 }
 
@@ -219,7 +237,7 @@ int hf_settle_children(struct hf_node *dir)
     children.cap = (size_t)list_len;
     children.nodes = calloc(children.cap + 1, sizeof *children.nodes);
     for (struct hf_node *node = list; node && children.nodes; node = node->dirty_next) {
-        if (node->parent == dir && node->content && node->content->never_synced) {
+        if (node->parent == dir && node->unsynced) {
             hf_node_ref(node);
             children.nodes[children.len++] = node;
         }
@@ -230,10 +248,16 @@ int hf_settle_children(struct hf_node *dir)
         return -ENOMEM;
     for (size_t i = 0; i < children.len; i++) {
         struct hf_node *node = children.nodes[i];
+        pthread_rwlock_rdlock(&hf_ns);
         pthread_rwlock_wrlock(&node->lock);
-        if (!failed && node->content && hf_content_unsealed(node->content))
-            failed = -hf_errno(hf_content_fsync(node->content));
+        if (!failed && !node->unlinked)
+            failed = hf_node_open_fd(node);
+        pthread_rwlock_unlock(&hf_ns);
+        if (!failed && !node->unlinked)
+            failed = hf_disk->fdatasync(node->fd);
+        node->unsynced = node->unsynced && failed;
         pthread_rwlock_unlock(&node->lock);
+        hf_node_idle(node);
         hf_node_unref(node);
     }
     free(children.nodes);

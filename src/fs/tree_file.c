@@ -83,6 +83,8 @@ int hf_tree_fsync(uint64_t id, bool data_only)
     if (failed)
         return failed;
     failed = -hf_errno(hf_content_fsync(file->content));
+    if (!failed)
+        file->unsynced = false;
     hf_file_done(file);
     return failed;
 }

@@ -225,7 +225,7 @@ static int mover_prepare_file(struct mover *mover, bool over)
         failed = hf_slot_of(file, mover->from->dir, mover->from->name, mover->from->slot);
     if (!failed)
         failed = hf_slot_of(file, mover->to_dir, mover->to_name, mover->new_slot);
-    if (!failed && over && file->content->never_synced && !disk_orders_renames(file->fd))
+    if (!failed && over && file->unsynced && !disk_orders_renames(file->fd))
         failed = hf_disk->fdatasync(file->fd);
     if (!failed)
         failed = hf_evidence_put(file, HF_EVIDENCE_NAME, mover->new_slot);

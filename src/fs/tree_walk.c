@@ -24,6 +24,13 @@ struct walk {
     uint8_t *buffer;
 };
 
+static atomic_bool stopped;
+
+void hf_tree_stop(void)
+{
+    atomic_store(&stopped, true);
+}
+
 struct names {
     char **names;
     size_t len, cap;
@@ -118,6 +125,8 @@ static void walk_entry(struct walk *walk, uint64_t parent, const char *name, con
 static void walk_dir(struct walk *walk, uint64_t id, const char *path)
 {
     struct names names = {0};
+    if (atomic_load(&stopped))
+        return;
     int failed = hf_tree_readdir(id, 0, false, take_name, &names);
     if (failed == -EIO)
         report(walk, *path ? path : "/", "the directory's record (.hf) is missing or not authentic: it, its place, mode or owner was changed");
@@ -126,7 +135,8 @@ static void walk_dir(struct walk *walk, uint64_t id, const char *path)
     else if (!failed)
         look_for_strangers(walk, id, *path ? path : "/");
     for (size_t i = 0; i < names.len; i++) {
-        walk_entry(walk, id, names.names[i], path);
+        if (!atomic_load(&stopped))
+            walk_entry(walk, id, names.names[i], path);
         free(names.names[i]);
     }
     free(names.names);
@@ -178,11 +188,12 @@ int hf_tree_check(void (*finding)(void *arg, const char *path, const char *what)
     struct walk walk = {.visit = check_entry, .finding = finding, .arg = arg, .objects = 1, .buffer = malloc(HF_MAX_IO)};
     if (!walk.buffer)
         return -ENOMEM;
+    atomic_store(&stopped, false);
     walk_dir(&walk, HF_TREE_ROOT, "");
     free(walk.buffer);
     *ret_objects = walk.objects;
     *ret_findings = walk.findings;
-    return atomic_load(&hf_dead) ? -EIO : 0;
+    return atomic_load(&hf_dead) ? -EIO : atomic_load(&stopped) ? -EINTR : 0;
 }
 
 /* --- rotate --- */
@@ -214,11 +225,12 @@ int hf_tree_rotate(unsigned class, void (*progress)(void *arg, uint64_t done, co
     struct walk walk = {.visit = rotate_entry, .progress = progress, .arg = arg, .class = class, .buffer = malloc(HF_MAX_IO)};
     if (!walk.buffer)
         return -ENOMEM;
+    atomic_store(&stopped, false);
     enum hf_result result = hf_keyring_refresh();
     if (result == HF_OK)
         walk_dir(&walk, HF_TREE_ROOT, "");
     free(walk.buffer);
     *ret_files = walk.files;
     int failed = result == HF_OK ? hf_tree_settle() : -hf_errno(result);
-    return failed ? failed : walk.findings ? -EIO : 0;
+    return failed ? failed : atomic_load(&stopped) ? -EINTR : walk.findings ? -EIO : 0;
 }

@@ -1,0 +1,168 @@
+#include "fs/serve.h"
+
+#include <errno.h>
+#include <linux/fuse.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "fs/serve_ops.h"
+#include "fs/worker.h"
+
+#pragma GCC poison strcpy sprintf
+
+enum { THREADS = 4, PATIENCE_US = 30000, INC_EPOCH = 8 /* FUSE_NOTIFY_INC_EPOCH, Linux 6.16; libfuse does not know it */ };
+
+static struct fuse_session *session;
+static int ended_fd = -1;
+static pthread_t threads[THREADS];
+static atomic_uint_fast64_t in_hand[THREADS]; /* the request that each thread has, by the kernel's number; 0: none */
+static unsigned thread_count;
+static atomic_uint running;
+
+static void inval_node(uint64_t id)
+{
+    (void)fuse_lowlevel_notify_inval_inode(session, id, 0, 0);
+}
+
+static void inval_entry(uint64_t parent, const char *name)
+{
+    (void)fuse_lowlevel_notify_inval_entry(session, parent, name, strlen(name));
+}
+
+static bool raise_epoch(void)
+{
+    struct fuse_out_header message = {.len = sizeof message, .error = INC_EPOCH, .unique = 0};
+    return write(fuse_session_fd(session), &message, sizeof message) == (ssize_t)sizeof message;
+}
+
+static void inval_all_entries(void)
+{
+    (void)raise_epoch();
+}
+
+static struct hf_tree_kernel kernel = {.inval_node = inval_node, .inval_entry = inval_entry, .inval_all_entries = inval_all_entries};
+
+const struct hf_tree_kernel *hf_serve_kernel(void)
+{
+    return &kernel;
+}
+
+enum hf_result hf_serve_open(int fuse)
+{
+    char name[] = "holdfast-fs";
+    char *argv[] = {name, NULL};
+    struct fuse_args args = FUSE_ARGS_INIT(1, argv);
+    char path[32];
+    (void)snprintf(path, sizeof path, "/dev/fd/%d", fuse);
+    ended_fd = eventfd(0, EFD_CLOEXEC);
+    session = fuse_session_new(&args, &hf_serve_ops, sizeof hf_serve_ops, NULL);
+    if (ended_fd < 0 || !session || fuse_session_mount(session, path) != 0)
+        return HF_FAILED;
+    kernel.has_inval_all = raise_epoch(); /* an older kernel answers EINVAL; a newer one forgets entries that nobody has yet */
+    return HF_OK;
+}
+
+/* One thread: receive, answer, and between two requests wipe when asked to. libfuse gives the buffer its memory at the first request and keeps it. */
+static void *serve(void *arg)
+{
+    atomic_uint_fast64_t *mine = arg;
+    struct fuse_buf buffer = {.mem = NULL};
+    struct hf_worker *worker = hf_worker();
+    while (!fuse_session_exited(session)) {
+        int got = fuse_session_receive_buf(session, &buffer);
+        if (got > 0) {
+            worker->request = buffer.mem;
+            worker->request_len = buffer.size > worker->request_len ? buffer.size : worker->request_len;
+            atomic_store(mine, ((const struct fuse_in_header *)buffer.mem)->unique);
+            fuse_session_process_buf(session, &buffer);
+            atomic_store(mine, 0);
+        } else if (got < 0 && got != -EINTR) {
+            (void)usleep(10000); /* the kernel is short of memory, or the supervisor made the descriptor non-blocking to take over */
+        }
+        hf_worker_between();
+    }
+    hf_worker_end();
+    free(buffer.mem);
+    if (atomic_fetch_sub(&running, 1) == 1)
+        (void)eventfd_write(ended_fd, 1);
+    return NULL;
+}
+
+enum hf_result hf_serve_start(void)
+{
+    pthread_attr_t attributes;
+    atomic_store(&running, THREADS);
+    if (pthread_attr_init(&attributes) != 0)
+        return HF_NO_MEMORY;
+    (void)pthread_attr_setstacksize(&attributes, 512 * 1024);
+    while (thread_count < THREADS && pthread_create(&threads[thread_count], &attributes, serve, &in_hand[thread_count]) == 0)
+        thread_count++;
+    (void)pthread_attr_destroy(&attributes);
+    /* Fewer threads serve as well; none does not. */
+    unsigned missing = THREADS - thread_count;
+    if (atomic_fetch_sub(&running, missing) == missing)
+        (void)eventfd_write(ended_fd, 1);
+    return thread_count > 0 ? HF_OK : HF_NO_MEMORY;
+}
+
+/* Twice in one hand: it hangs, or the disk is slow; either way nobody waits for it longer. Answering what has been answered is refused, harmlessly. */
+static void *answer_what_hangs(void *arg)
+{
+    uint_fast64_t seen[THREADS] = {0};
+    (void)arg;
+    for (;;) {
+        for (size_t i = 0; i < THREADS; i++) {
+            uint_fast64_t unique = atomic_load(&in_hand[i]);
+            struct fuse_out_header out = {.len = sizeof out, .error = -EIO, .unique = unique};
+            if (unique != 0 && unique == seen[i])
+                (void)!write(fuse_session_fd(session), &out, sizeof out);
+            seen[i] = unique;
+        }
+        (void)usleep(PATIENCE_US);
+    }
+    return NULL;
+}
+
+/* In the place of threads that hang: takes new requests and has no other answer. */
+static void *refuse_all(void *arg)
+{
+    struct fuse_buf buffer = {.mem = NULL};
+    (void)arg;
+    while (!fuse_session_exited(session)) {
+        if (fuse_session_receive_buf(session, &buffer) <= 0)
+            continue;
+        const struct fuse_in_header *in = buffer.mem;
+        struct fuse_out_header out = {.len = sizeof out, .error = -EIO, .unique = in->unique};
+        if (in->opcode != FUSE_FORGET && in->opcode != FUSE_BATCH_FORGET && in->opcode != FUSE_INTERRUPT)
+            (void)!write(fuse_session_fd(session), &out, sizeof out);
+    }
+    return NULL;
+}
+
+void hf_serve_give_up(void)
+{
+    pthread_t thread;
+    if (!session || thread_count == 0)
+        return;
+    (void)pthread_create(&thread, NULL, answer_what_hangs, NULL);
+    (void)pthread_create(&thread, NULL, refuse_all, NULL);
+}
+
+int hf_serve_ended(void)
+{
+    return ended_fd;
+}
+
+void hf_serve_finish(void)
+{
+    while (thread_count > 0)
+        (void)pthread_join(threads[--thread_count], NULL);
+    if (session)
+        fuse_session_destroy(session);
+    session = NULL;
+}

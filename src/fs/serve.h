@@ -1,0 +1,26 @@
+/* fs/serve.h: the connection to the kernel: a FUSE session on a descriptor that is mounted already, and the threads that answer its requests.
+ *
+ * Call order: hf_serve_open, then hf_tree_start (with hf_serve_kernel), hf_serve_start; hf_serve_ended tells when the kernel is gone; hf_serve_finish.
+ * Every operation is one call of fs/tree.h (serve_ops.c). Caches: entries, attributes, pages and directories stay in the kernel until the tree takes them
+ * back, since nobody else writes; locks (fcntl, flock) are the kernel's own; splice and the write-back cache are off. */
+#ifndef HF_FS_SERVE_H
+#define HF_FS_SERVE_H
+
+#include "base/result.h"
+#include "fs/tree.h"
+
+/* A session on a descriptor of /dev/fuse that is mounted; it belongs to the session from here on. Asks the kernel what it can. */
+HF_MUST_USE enum hf_result hf_serve_open(int fuse);
+/* How the tree reaches the kernel's caches, after hf_serve_open. An inode that the kernel does not know is no error. */
+const struct hf_tree_kernel *hf_serve_kernel(void);
+/* Starts the threads: from now on requests are answered. The calling thread's signal mask is theirs; SIGUSR1 must be open in it. */
+HF_MUST_USE enum hf_result hf_serve_start(void);
+/* Readable (an eventfd) when every thread has left: the mount is gone or the connection was aborted. */
+int hf_serve_ended(void);
+/* Death: until the process ends, requests that do not come to their end are answered EIO for the threads that have them, and one more thread answers new
+ * ones. Else a page that such a request holds stops whoever invalidates it, unkillably, and with it the end of this process. */
+void hf_serve_give_up(void);
+/* Joins the threads (the connection must have ended) and closes the descriptor. */
+void hf_serve_finish(void);
+
+#endif
