@@ -117,7 +117,7 @@ enum hf_result cli_ask(const char *prompt, int fd, bool twice, struct cli_secret
 
 enum hf_result cli_strong_enough(const struct cli_secret *secret, uint32_t element_kind, struct hf_error *error)
 {
-    if (element_kind == HF_ELEMENT_TPM2)
+    if (element_kind != HF_ELEMENT_SOFTWARE) /* one that counts, or a keybag that can't be read: the enclave says what is wrong with it */
         return HF_OK;
     if (memchr(secret->bytes, 0, secret->len))
         return hf_fail(error, HF_USAGE, "a passcode cannot hold a NUL byte");

@@ -96,7 +96,7 @@ static void print_human(const char *vault, const struct hf_owner_status *status)
         (void)printf(", %u files of class unless-open still open", status->open_unless_open);
     (void)printf("\n");
     if (element->kind == HF_ELEMENT_TPM2)
-        (void)printf("element: guesses counted by %s%s\n", element->vendor[0] ? element->vendor : "TPM", element->hardware ? "" : " (emulated TPM: not hardware)");
+        (void)printf("element: guesses counted by %s%s\n", element->vendor[0] ? element->vendor : "TPM", element->hardware ? "" : " (emulated or unverified: not known to be hardware)");
     else if (element->kind == HF_ELEMENT_SOFTWARE)
         (void)printf("element: software: %s; strength = passphrase x Argon2id\n", element->limit ? "the limit holds against this program only" : "no guess limit");
     (void)printf("tries: %u failed", element->failed);

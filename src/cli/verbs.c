@@ -20,12 +20,18 @@ static enum hf_result vault_word(const struct cli_options *options, size_t count
     return HF_OK;
 }
 
-/* auto: the TPM where there is one. Named here already, because the limit's default and the passphrase's floor depend on it. */
+/* auto: the TPM where there is one; says which and what that means. The limit's default and the passphrase's floor depend on it [EL-12]. */
 static uint32_t resolve_element(const struct cli_options *options)
 {
     if (options->element_kind != HF_ELEMENT_AUTO)
         return options->element_kind;
-    return options->tcti[0] || access("/dev/tpmrm0", R_OK | W_OK) == 0 ? HF_ELEMENT_TPM2 : HF_ELEMENT_SOFTWARE;
+    if (options->tcti[0] || access("/dev/tpmrm0", R_OK | W_OK) == 0) {
+        (void)fprintf(stderr, "holdfast: element: the TPM (%s); it counts guesses and ends them at the limit\n", options->tcti[0] ? options->tcti : "/dev/tpmrm0");
+        return HF_ELEMENT_TPM2;
+    }
+    (void)fprintf(stderr, "holdfast: element: software (/dev/tpmrm0 %s); nothing limits guesses on a copy of the disk: the passphrase is the protection\n",
+                  access("/dev/tpmrm0", F_OK) == 0 ? "may not be used by this user" : "is not there");
+    return HF_ELEMENT_SOFTWARE;
 }
 
 static void default_policy(const struct cli_options *options, uint32_t kind, struct hf_policy *policy)
@@ -48,6 +54,8 @@ static enum hf_result create_with(const struct cli_options *options, int mine, i
     char id[33];
     uint8_t bytes[16];
     uint32_t kind = resolve_element(options);
+    if (kind == HF_ELEMENT_TPM2 && options->attempts_set && options->policy.attempts == 0)
+        return hf_fail(error, HF_USAGE, "--attempts 0: a TPM that counts needs a limit, 1 or more");
     struct cli_secret *secret = cli_secret_new();
     enum hf_result result = cli_ask("New passcode (Enter alone: six random words)", options->passcode_fd, true, secret, error);
     if (result == HF_OK)

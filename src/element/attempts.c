@@ -29,7 +29,7 @@ enum hf_result hf_attempt_delay(struct hf_software *element, uint32_t *ret_s)
     return HF_OK;
 }
 
-static uint32_t delay_after(const struct hf_policy *policy, uint32_t failed)
+uint32_t hf_attempt_delay_after(const struct hf_policy *policy, uint32_t failed)
 {
     if (policy->delay_count == 0 || failed <= FREE_FAILURES)
         return 0;
@@ -45,7 +45,7 @@ static enum hf_result count(struct hf_software *element)
     HF_TRY(hf_clock_boot_time(&now));
     record->failed += record->failed < UINT32_MAX;
     record->failed_since_success += record->failed_since_success < UINT32_MAX;
-    record->delay_s = delay_after(&record->policy, record->failed);
+    record->delay_s = hf_attempt_delay_after(&record->policy, record->failed);
     memcpy(record->boot_id, now.boot_id, sizeof record->boot_id);
     record->delay_until_ms = now.ms + (uint64_t)record->delay_s * 1000;
     /* In memory it stays counted even when the write fails: it may have reached the disk. */

@@ -1,19 +1,34 @@
 /* holdfast-element: the one program that gives S and D, and counts the tries. Started by the supervisor with descriptor 3 to the enclave. */
 #include <stdio.h>
+#include <stdlib.h>
+
+#include <openssl/crypto.h>
 
 #include "crypto/wrap.h"
+#include "element/sandbox.h"
 #include "element/serve.h"
+#include "element/state.h"
 #include "os/clock.h"
 #include "os/sandbox.h"
 #include "os/secret.h"
 #include "proto/message.h"
 
-enum { STACK_LEN = 256 * 1024, HEAP_LEN = 16 * 1024 };
+enum { STACK_LEN = 512 * 1024, HEAP_LEN = 2 * 1024 * 1024 };
+
+static int state_root = -1;
 
 static int run(void *arg)
 {
     (void)arg;
-    return hf_element_serve(HF_FD_ELEMENT_ENCLAVE);
+    return hf_element_serve(HF_FD_ELEMENT_ENCLAVE, state_root);
+}
+
+/* The libraries' own switches: no configuration that could load code, no words on standard error. */
+static enum hf_result quiet_libraries(void)
+{
+    if (setenv("TSS2_LOG", "all+none", 1) < 0 || OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL) != 1)
+        return HF_FAILED;
+    return HF_OK;
 }
 
 int main(void)
@@ -32,7 +47,13 @@ int main(void)
     if (result == HF_OK)
         result = hf_crypto_start();
     if (result == HF_OK)
+        result = quiet_libraries();
+    if (result == HF_OK)
         result = hf_clock_boot_time(&now);
+    if (result == HF_OK && hf_state_open(&state_root) != HF_OK)
+        state_root = -1; /* said at the first request, with what to do */
+    if (result == HF_OK)
+        result = hf_element_confine(state_root);
     if (result != HF_OK) {
         (void)fprintf(stderr, "holdfast-element: %s\n", error.text[0] ? error.text : hf_result_text(result));
         return hf_result_exit_code(result);

@@ -1,6 +1,6 @@
 #include "element/serve.h"
 
-#include "element/software.h"
+#include "element/element.h"
 #include "os/secret.h"
 #include "proto/control.h"
 #include "proto/fields.h"
@@ -8,14 +8,12 @@
 
 #pragma GCC poison memcmp strcpy sprintf
 
-enum { MESSAGE_MAX = 8192 };
+enum { MESSAGE_MAX = 12288, BODY_MAX = 8192 };
 
 struct server {
     int socket;
     bool greeted;
-    uint32_t kind;
-    uint32_t failed_before; /* as the last success reported it */
-    struct hf_software software;
+    struct hf_element element;
 };
 
 /* One request in, its reply's body out. A handler that returns something else than HF_OK may have put a text into error. */
@@ -29,31 +27,12 @@ struct exchange {
 enum { EMPTY = STATE_BIT(HF_ELEMENT_EMPTY), ACTIVE = STATE_BIT(HF_ELEMENT_ACTIVE), FINISHED = STATE_BIT(HF_ELEMENT_FINISHED),
        ERASED = STATE_BIT(HF_ELEMENT_ERASED), ANY = EMPTY | ACTIVE | FINISHED | ERASED };
 
-static enum hf_result write_status(struct server *server, struct hf_writer *writer)
+static enum hf_result write_status(struct server *server, bool look, struct exchange *x)
 {
-    struct hf_element_status status = {.kind = server->kind, .public_json = "{}", .vendor = "software"};
-    const struct hf_element_record *record = &server->software.record;
-    if (server->software.dir >= 0)
-        HF_TRY(hf_attempt_delay(&server->software, &status.retry_after_s));
-    status.state = record->state;
-    status.failed = record->failed;
-    status.limit = record->policy.attempts;
-    status.erases = record->policy.attempts > 0;
-    status.generation = record->generation;
-    status.slot = record->slot;
-    status.failed_since_success = record->failed_since_success > 0 ? record->failed_since_success : server->failed_before;
-    hf_element_status_write(writer, &status);
+    struct hf_element_status status;
+    HF_TRY(hf_element_status(&server->element, look, &status, &x->error));
+    hf_element_status_write(&x->out, &status);
     return HF_OK;
-}
-
-static enum hf_result pick(struct server *server, uint32_t kind, struct hf_error *error)
-{
-    if (kind != HF_ELEMENT_TPM2) {
-        server->kind = HF_ELEMENT_SOFTWARE;
-        return HF_OK;
-    }
-    server->kind = HF_ELEMENT_TPM2;
-    return hf_fail(error, HF_UNREACHABLE, "this build has no support for a TPM yet: the element kind tpm2 can't be reached");
 }
 
 static enum hf_result on_hello(struct server *server, struct exchange *x)
@@ -64,30 +43,24 @@ static enum hf_result on_hello(struct server *server, struct exchange *x)
     uint32_t kind = hf_read_u32(&x->in);
     hf_read_string(&x->in, tcti, sizeof tcti);
     bool creating = hf_read_bool(&x->in);
-    (void)hf_read_view16(&x->in, HF_KEYBAG_ELEMENT_BLOB_MAX);
-    if (hf_reader_end(&x->in) != HF_OK || kind > HF_ELEMENT_TPM2 || (kind == HF_ELEMENT_AUTO && !creating) || server->greeted)
+    struct hf_span blob = hf_read_view16(&x->in, HF_KEYBAG_ELEMENT_BLOB_MAX);
+    if (hf_reader_end(&x->in) != HF_OK || kind > HF_ELEMENT_TPM2 || (kind == HF_ELEMENT_AUTO && !creating))
         return HF_PROTOCOL;
-    HF_TRY(hf_software_open(&server->software, vault_id, &x->error));
+    HF_TRY(hf_element_hello(&server->element, vault_id, kind, tcti, blob, &x->error));
     server->greeted = true;
-    HF_TRY(pick(server, kind, &x->error));
-    if (creating && server->software.record.state != HF_ELEMENT_EMPTY)
+    if (creating && hf_element_state(&server->element) != HF_ELEMENT_EMPTY)
         return hf_fail(&x->error, HF_EXISTS, "the element already knows this vault");
-    hf_write_u32(&x->out, server->kind);
-    return write_status(server, &x->out);
+    hf_write_u32(&x->out, server->element.kind);
+    return write_status(server, false, x);
 }
 
-static enum hf_result provision(struct server *server, struct exchange *x, const struct hf_element_auth *auth, const struct hf_policy *policy)
+static void write_grant(struct exchange *x, const struct hf_grant *grant, bool device)
 {
-    struct hf_release_secret release = {0};
-    enum hf_result result = hf_software_provision(&server->software, auth, policy, &release);
-    if (result == HF_OK) {
-        hf_write_u32(&x->out, server->software.record.slot);
-        hf_write_bytes(&x->out, release.bytes, sizeof release.bytes);
-        hf_write_bytes(&x->out, server->software.record.device.bytes, HF_DEVICE_SECRET_LEN);
-        hf_write_span16(&x->out, HF_SPAN(NULL, 0));
-    }
-    hf_release_secret_wipe(&release);
-    return result;
+    hf_write_u32(&x->out, grant->slot);
+    hf_write_bytes(&x->out, grant->release.bytes, sizeof grant->release.bytes);
+    if (device)
+        hf_write_bytes(&x->out, grant->device.bytes, sizeof grant->device.bytes);
+    hf_write_span16(&x->out, HF_SPAN(grant->blob, grant->blob_len));
 }
 
 /* u32 attempts | u32 delay_count | delays: the part of the policy that the element counts by. */
@@ -108,10 +81,17 @@ static enum hf_result on_provision(struct server *server, struct exchange *x)
 {
     struct hf_element_auth auth;
     struct hf_policy policy;
+    struct hf_grant grant = {0};
     hf_read_bytes(&x->in, auth.bytes, sizeof auth.bytes);
     read_limits(&x->in, &policy);
-    enum hf_result result = hf_reader_end(&x->in) != HF_OK ? HF_PROTOCOL : provision(server, x, &auth, &policy);
+    uint64_t generation = hf_read_u64(&x->in);
+    enum hf_result result = hf_reader_end(&x->in) != HF_OK
+                                ? HF_PROTOCOL
+                                : hf_element_provision(&server->element, &auth, &policy, generation, &grant, &x->error);
+    if (result == HF_OK)
+        write_grant(x, &grant, true);
     hf_element_auth_wipe(&auth);
+    hf_wipe(&grant, sizeof grant);
     return result;
 }
 
@@ -119,15 +99,20 @@ static enum hf_result on_fresh(struct server *server, struct exchange *x)
 {
     struct hf_element_auth auth;
     struct hf_policy policy;
+    struct hf_grant grant = {0};
     char tcti[HF_KEYBAG_TCTI_MAX];
     hf_read_bytes(&x->in, auth.bytes, sizeof auth.bytes);
     read_limits(&x->in, &policy);
+    uint64_t generation = hf_read_u64(&x->in);
     uint32_t kind = hf_read_u32(&x->in);
     hf_read_string(&x->in, tcti, sizeof tcti);
-    enum hf_result result = hf_reader_end(&x->in) != HF_OK || kind > HF_ELEMENT_TPM2 ? HF_PROTOCOL : pick(server, kind, &x->error);
+    enum hf_result result = hf_reader_end(&x->in) != HF_OK || kind > HF_ELEMENT_TPM2
+                                ? HF_PROTOCOL
+                                : hf_element_fresh(&server->element, kind, tcti, &auth, &policy, generation, &grant, &x->error);
     if (result == HF_OK)
-        result = provision(server, x, &auth, &policy);
+        write_grant(x, &grant, true);
     hf_element_auth_wipe(&auth);
+    hf_wipe(&grant, sizeof grant);
     return result;
 }
 
@@ -136,45 +121,49 @@ static enum hf_result on_release(struct server *server, struct exchange *x)
     struct hf_element_auth auth;
     struct hf_release_secret release = {0};
     hf_read_bytes(&x->in, auth.bytes, sizeof auth.bytes);
-    enum hf_result result = hf_reader_end(&x->in) != HF_OK ? HF_PROTOCOL : hf_attempt(&server->software, &auth, &release, &server->failed_before);
+    bool whole = hf_reader_end(&x->in) == HF_OK;
+    enum hf_result result = whole ? hf_element_release(&server->element, &auth, &release, &x->error) : HF_PROTOCOL;
+    hf_element_auth_wipe(&auth);
     if (result == HF_OK)
         hf_write_bytes(&x->out, release.bytes, sizeof release.bytes);
-    else if (result == HF_WRONG_PASSCODE || result == HF_DELAYED || result == HF_GONE)
-        HF_ASSERT(write_status(server, &x->out) != HF_PROTOCOL);
-    hf_element_auth_wipe(&auth);
     hf_release_secret_wipe(&release);
+    if (result == HF_WRONG_PASSCODE || result == HF_DELAYED || result == HF_GONE) {
+        enum hf_result told = write_status(server, false, x);
+        if (told != HF_OK)
+            return told;
+    }
     return result;
 }
 
 static enum hf_result on_device(struct server *server, struct exchange *x)
 {
+    struct hf_device_secret device = {0};
     if (hf_reader_end(&x->in) != HF_OK)
         return HF_PROTOCOL;
-    hf_write_bytes(&x->out, server->software.record.device.bytes, HF_DEVICE_SECRET_LEN);
-    return HF_OK;
+    enum hf_result result = hf_element_device(&server->element, &device, &x->error);
+    if (result == HF_OK)
+        hf_write_bytes(&x->out, device.bytes, sizeof device.bytes);
+    hf_device_secret_wipe(&device);
+    return result;
 }
 
 static enum hf_result on_prepare(struct server *server, struct exchange *x)
 {
     struct hf_element_auth auth;
-    struct hf_release_secret release = {0};
-    uint32_t slot = 0;
+    struct hf_grant grant = {0};
     hf_read_bytes(&x->in, auth.bytes, sizeof auth.bytes);
-    enum hf_result result = hf_reader_end(&x->in) != HF_OK ? HF_PROTOCOL : hf_software_prepare(&server->software, &auth, &slot, &release);
-    if (result == HF_OK) {
-        hf_write_u32(&x->out, slot);
-        hf_write_bytes(&x->out, release.bytes, sizeof release.bytes);
-        hf_write_span16(&x->out, HF_SPAN(NULL, 0));
-    }
+    enum hf_result result = hf_reader_end(&x->in) != HF_OK ? HF_PROTOCOL : hf_element_prepare(&server->element, &auth, &grant, &x->error);
+    if (result == HF_OK)
+        write_grant(x, &grant, false);
     hf_element_auth_wipe(&auth);
-    hf_release_secret_wipe(&release);
+    hf_wipe(&grant, sizeof grant);
     return result;
 }
 
 static enum hf_result on_commit(struct server *server, struct exchange *x)
 {
     uint32_t slot = hf_read_u32(&x->in);
-    return hf_reader_end(&x->in) != HF_OK ? HF_PROTOCOL : hf_software_commit(&server->software, slot);
+    return hf_reader_end(&x->in) != HF_OK ? HF_PROTOCOL : hf_element_commit(&server->element, slot, &x->error);
 }
 
 static enum hf_result on_generation(struct server *server, struct exchange *x)
@@ -184,19 +173,19 @@ static enum hf_result on_generation(struct server *server, struct exchange *x)
     if (hf_reader_end(&x->in) != HF_OK || op > 1)
         return HF_PROTOCOL;
     if (op == 1)
-        HF_TRY(hf_software_step(&server->software, value));
-    hf_write_u64(&x->out, server->software.record.generation);
+        HF_TRY(hf_element_step(&server->element, value, &x->error));
+    hf_write_u64(&x->out, hf_element_generation(&server->element));
     return HF_OK;
 }
 
 static enum hf_result on_status(struct server *server, struct exchange *x)
 {
-    return hf_reader_end(&x->in) != HF_OK ? HF_PROTOCOL : write_status(server, &x->out);
+    return hf_reader_end(&x->in) != HF_OK ? HF_PROTOCOL : write_status(server, true, x);
 }
 
 static enum hf_result on_erase(struct server *server, struct exchange *x)
 {
-    return hf_reader_end(&x->in) != HF_OK ? HF_PROTOCOL : hf_software_erase(&server->software);
+    return hf_reader_end(&x->in) != HF_OK ? HF_PROTOCOL : hf_element_erase(&server->element, &x->error);
 }
 
 /* Which request is answered in which state of the element; a hole refuses. */
@@ -227,16 +216,14 @@ static enum hf_result dispatch(struct server *server, uint16_t request, struct e
             continue;
         if (rule->greeted != server->greeted)
             return HF_PROTOCOL;
-        if (!(rule->states & STATE_BIT(server->software.record.state)))
+        if (!(rule->states & STATE_BIT(hf_element_state(&server->element))))
             return rule->otherwise;
-        if (server->greeted && server->kind == HF_ELEMENT_TPM2 && request != HF_EL_FRESH && request != HF_EL_STATUS && request != HF_EL_ERASE)
-            return hf_fail(&x->error, HF_UNREACHABLE, "this build has no support for a TPM yet");
         return rule->handle(server, x);
     }
     return HF_PROTOCOL;
 }
 
-static bool serve_one(struct server *server, uint8_t in[MESSAGE_MAX], uint8_t body[MESSAGE_MAX], uint8_t out[MESSAGE_MAX])
+static bool serve_one(struct server *server, uint8_t in[MESSAGE_MAX], uint8_t body[BODY_MAX], uint8_t out[MESSAGE_MAX])
 {
     size_t len = 0;
     struct exchange x = {.error = {0}};
@@ -248,7 +235,7 @@ static bool serve_one(struct server *server, uint8_t in[MESSAGE_MAX], uint8_t bo
         return false;
     hf_reader_init(&x.in, HF_SPAN(in, len));
     uint16_t request = hf_read_u16(&x.in);
-    hf_writer_init(&x.out, body, MESSAGE_MAX / 2);
+    hf_writer_init(&x.out, body, BODY_MAX);
     enum hf_result result = dispatch(server, request, &x);
     if (hf_writer_end(&x.out) != HF_OK)
         result = HF_FAILED;
@@ -257,10 +244,10 @@ static bool serve_one(struct server *server, uint8_t in[MESSAGE_MAX], uint8_t bo
     return hf_message_send(server->socket, &reply) == HF_OK;
 }
 
-int hf_element_serve(int socket)
+int hf_element_serve(int socket, int root)
 {
-    uint8_t in[MESSAGE_MAX], body[MESSAGE_MAX], out[MESSAGE_MAX];
-    struct server server = {.socket = socket, .software = {.dir = -1}};
+    uint8_t in[MESSAGE_MAX], body[BODY_MAX], out[MESSAGE_MAX];
+    struct server server = {.socket = socket, .element = {.root = root, .dir = -1, .software = {.dir = -1}, .tpm2 = {.dir = -1}}};
     bool going = true;
     while (going) {
         going = serve_one(&server, in, body, out);

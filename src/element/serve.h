@@ -2,7 +2,7 @@
 #ifndef HF_ELEMENT_SERVE_H
 #define HF_ELEMENT_SERVE_H
 
-/* Returns the exit status. */
-int hf_element_serve(int socket);
+/* root: element/state.h, -1 when it could not be opened. Returns the exit status. */
+int hf_element_serve(int socket, int root);
 
 #endif

@@ -1,16 +1,6 @@
 #include "element/software.h"
 
-#include <fcntl.h>
-#include <stdlib.h>
-#include <sys/file.h>
-#include <errno.h>
-#include <stdio.h>
-
-#include "base/base64url.h"
-#include "base/cleanup.h"
-#include "base/cleanup.h"
 #include "base/writer.h"
-#include "os/disk.h"
 #include "os/file.h"
 #include "os/random.h"
 #include "os/secret.h"
@@ -28,59 +18,15 @@ static void wrap_aad(const uint8_t vault_id[16], uint32_t slot, uint8_t out[AAD_
     HF_ASSERT(hf_writer_end(&writer) == HF_OK && writer.len == AAD_LEN);
 }
 
-static enum hf_result open_below(int *dir, const char *name)
+enum hf_result hf_software_open(struct hf_software *element, int dir, const uint8_t vault_id[16], struct hf_error *error)
 {
-    int below = -1;
-    HF_TRY(hf_dir_open(*dir, name, true, &below));
-    hf_cleanup_fd(dir);
-    *dir = below;
-    return HF_OK;
-}
-
-/* The base must be an absolute path that exists ($XDG_STATE_HOME), or $HOME/.local/state, made when it is missing. */
-static enum hf_result open_state(int *ret_dir)
-{
-    const char *state = getenv("XDG_STATE_HOME");
-    const char *home = getenv("HOME");
-    bool given = state && state[0] == '/';
-    const char *base = given ? state : home;
-    if (!base || base[0] != '/')
-        return HF_NOT_FOUND;
-    HF_CLEANUP(fd) int dir = hf_disk->openat(AT_FDCWD, base, O_RDONLY | O_DIRECTORY, 0);
-    if (dir == -ENOENT && given) {
-        int made = hf_disk->mkdirat(AT_FDCWD, base, 0700);
-        dir = made < 0 ? made : hf_disk->openat(AT_FDCWD, base, O_RDONLY | O_DIRECTORY, 0);
-    }
-    if (dir < 0)
-        return hf_result_from_errno(-dir);
-    if (!given) {
-        HF_TRY(open_below(&dir, ".local"));
-        HF_TRY(open_below(&dir, "state"));
-    }
-    HF_TRY(open_below(&dir, "holdfast"));
-    *ret_dir = hf_steal_fd(&dir);
-    return HF_OK;
-}
-
-enum hf_result hf_software_open(struct hf_software *element, const uint8_t vault_id[16], struct hf_error *error)
-{
-    char name[33];
-    HF_CLEANUP(fd) int dir = -1;
-    hf_hex_encode(vault_id, 16, name);
-    enum hf_result result = open_state(&dir);
-    if (result == HF_OK)
-        result = open_below(&dir, name);
-    if (result != HF_OK)
-        return hf_fail(error, HF_UNREACHABLE, "the element's state directory can't be opened (%s); check XDG_STATE_HOME and HOME", hf_result_text(result));
-    if (flock(dir, LOCK_EX | LOCK_NB) < 0)
-        return hf_fail(error, HF_BUSY, "another element serves this vault; close the vault there first");
-    result = hf_element_record_load(dir, &element->record);
+    enum hf_result result = hf_element_record_load(dir, &element->record);
     if (result == HF_NOT_FOUND)
         element->record = (struct hf_element_record){.state = HF_ELEMENT_EMPTY};
     else if (result != HF_OK || !hf_equal_ct(element->record.vault_id, vault_id, 16))
-        return hf_fail(error, result == HF_OK ? HF_DAMAGED : result, "the element's record (holdfast/%s/element) can't be used: damaged or of another vault", name);
+        return hf_fail(error, result == HF_OK ? HF_DAMAGED : result, "the element's record of this vault can't be used: damaged or of another vault");
     memcpy(element->record.vault_id, vault_id, 16);
-    element->dir = hf_steal_fd(&dir);
+    element->dir = dir;
     return HF_OK;
 }
 

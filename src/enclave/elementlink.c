@@ -2,7 +2,7 @@
 
 #pragma GCC poison memcmp strcpy sprintf
 
-enum { REQUEST_MAX = 1024, TIMEOUT_MS = 60000 };
+enum { REQUEST_MAX = HF_KEYBAG_ELEMENT_BLOB_MAX + 1024, TIMEOUT_MS = 60000 };
 
 /* The peer's verdict as a result; its text goes on. */
 static enum hf_result call(struct hf_enclave *e, const struct hf_writer *request, struct hf_reader *ret_body, struct hf_error *error)
@@ -24,18 +24,17 @@ static enum hf_result finish(struct hf_enclave *e, const struct hf_reader *body,
     return result;
 }
 
-enum hf_result hf_link_hello(struct hf_enclave *e, const uint8_t vault_id[16], uint32_t kind, const char *tcti, bool creating, uint32_t *ret_kind,
-                             struct hf_error *error)
+enum hf_result hf_link_hello(struct hf_enclave *e, const struct hf_public_header *header, bool creating, uint32_t *ret_kind, struct hf_error *error)
 {
     uint8_t bytes[REQUEST_MAX];
     struct hf_writer writer;
     struct hf_reader body = {0};
     hf_message_begin(&writer, bytes, sizeof bytes, HF_EL_HELLO);
-    hf_write_bytes(&writer, vault_id, 16);
-    hf_write_u32(&writer, kind);
-    hf_write_string(&writer, tcti);
+    hf_write_bytes(&writer, header->vault_id, 16);
+    hf_write_u32(&writer, header->element_kind);
+    hf_write_string(&writer, header->tcti);
     hf_write_u8(&writer, creating ? 1 : 0);
-    hf_write_span16(&writer, HF_SPAN(NULL, 0));
+    hf_write_span16(&writer, HF_SPAN(header->element_blob, header->element_blob_len));
     enum hf_result result = call(e, &writer, &body, error);
     if (result == HF_OK) {
         *ret_kind = hf_read_u32(&body);
@@ -107,6 +106,7 @@ enum hf_result hf_link_provision(struct hf_enclave *e, bool fresh, const struct 
     hf_write_u32(&writer, header->policy.delay_count);
     for (uint32_t i = 0; i < header->policy.delay_count; i++)
         hf_write_u32(&writer, header->policy.delay_s[i]);
+    hf_write_u64(&writer, header->generation - 1); /* the header is the next one already */
     if (fresh) {
         hf_write_u32(&writer, header->element_kind);
         hf_write_string(&writer, header->tcti);

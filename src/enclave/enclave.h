@@ -52,8 +52,8 @@ struct hf_exchange {
 };
 
 /* elementlink.c */
-HF_MUST_USE enum hf_result hf_link_hello(struct hf_enclave *e, const uint8_t vault_id[16], uint32_t kind, const char *tcti, bool creating,
-                                         uint32_t *ret_kind, struct hf_error *error);
+HF_MUST_USE enum hf_result hf_link_hello(struct hf_enclave *e, const struct hf_public_header *header, bool creating, uint32_t *ret_kind,
+                                         struct hf_error *error);
 HF_MUST_USE enum hf_result hf_link_status(struct hf_enclave *e, struct hf_error *error);
 HF_MUST_USE enum hf_result hf_link_device(struct hf_enclave *e, struct hf_device_secret *ret, struct hf_error *error);
 HF_MUST_USE enum hf_result hf_link_release(struct hf_enclave *e, const struct hf_element_auth *auth, struct hf_release_secret *ret, struct hf_error *error);

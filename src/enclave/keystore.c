@@ -59,7 +59,7 @@ enum hf_result hf_keystore_load(struct hf_enclave *e, struct hf_error *error)
     e->header = view.header;
     e->loaded = true;
     if (!e->greeted)
-        HF_TRY(hf_link_hello(e, e->header.vault_id, e->header.element_kind, e->header.tcti, false, &kind, error));
+        HF_TRY(hf_link_hello(e, &e->header, false, &kind, error));
     if (e->element.state == HF_ELEMENT_EMPTY)
         return hf_fail(error, HF_UNREACHABLE, "the element of this machine does not know this vault: `holdfast recover` opens it with the recovery phrase");
     struct hf_device_secret secret = {0};

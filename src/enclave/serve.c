@@ -75,7 +75,7 @@ static enum hf_result on_erase(struct hf_enclave *e, struct hf_exchange *x)
         return HF_PROTOCOL;
     if (!e->greeted) {
         HF_TRY(hf_keystore_read(&view, &x->error));
-        HF_TRY(hf_link_hello(e, view.header.vault_id, view.header.element_kind, view.header.tcti, false, &kind, &x->error));
+        HF_TRY(hf_link_hello(e, &view.header, false, &kind, &x->error));
     }
     HF_TRY(hf_link_erase(e, &x->error));
     static const char *const names[] = {"keybag", "keybag.new", "head", "head.new"};

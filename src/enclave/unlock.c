@@ -7,7 +7,7 @@
 
 #pragma GCC poison memcmp strcpy sprintf
 
-enum { SECRET_WAIT_MS = 60000, FLOOR_LEN = 12, TARGET_MS = 1000, MAX_AUTO_KIB = 1024 * 1024 };
+enum { SECRET_WAIT_MS = 60000, FLOOR_LEN = 12, COUNTED_FLOOR_LEN = 6, TPM_ATTEMPTS = 10, TARGET_MS = 1000, MAX_AUTO_KIB = 1024 * 1024 };
 
 struct derived {
     struct hf_element_auth auth;
@@ -54,10 +54,14 @@ static void make_recovery(const uint8_t vault_id[16], struct hf_keybag_keys *use
     hf_recovery_public(ret, vault_id, user->recovery_public);
 }
 
-/* The software element counts for nobody who copies its file: the passcode is the whole strength. */
-static enum hf_result floor_check(const struct hf_passcode *passcode, struct hf_error *error)
+/* The software element counts for nobody who copies its file: there the passcode is the whole strength [EL-12]. */
+static enum hf_result floor_check(const struct hf_passcode *passcode, uint32_t kind, struct hf_error *error)
 {
     bool digits = true;
+    if (kind == HF_ELEMENT_TPM2 && passcode->len < COUNTED_FLOOR_LEN)
+        return hf_fail(error, HF_REFUSED, "too short even for a TPM that counts: at least %d characters", COUNTED_FLOOR_LEN);
+    if (kind == HF_ELEMENT_TPM2)
+        return HF_OK;
     for (size_t i = 0; i < passcode->len; i++)
         digits = digits && passcode->bytes[i] >= '0' && passcode->bytes[i] <= '9';
     if (passcode->len < FLOOR_LEN || digits)
@@ -164,13 +168,15 @@ static enum hf_result create(struct hf_enclave *e, struct hf_exchange *x, struct
 {
     struct hf_recovery_secret phrase;
     uint32_t kind;
-    HF_TRY(floor_check(passcode, &x->error));
+    if (h->element_kind != HF_ELEMENT_AUTO) /* refused before anything is touched; AUTO's kind shows below */
+        HF_TRY(floor_check(passcode, h->element_kind, &x->error));
     hf_random(h->vault_id, sizeof h->vault_id);
     hf_random(h->salt, sizeof h->salt);
     h->generation = 1;
     h->has_recovery = recovery;
-    HF_TRY(hf_link_hello(e, h->vault_id, h->element_kind, h->tcti, true, &kind, &x->error));
+    HF_TRY(hf_link_hello(e, h, true, &kind, &x->error));
     h->element_kind = kind;
+    HF_TRY(floor_check(passcode, kind, &x->error));
     for (unsigned class = HF_CLASS_FIRST; class <= HF_CLASS_LAST; class++)
         HF_TRY(hf_keystore_add(class == HF_CLASS_ALWAYS ? &e->device_keys : user, class));
     e->device_keys.policy = user->policy = h->policy;
@@ -247,7 +253,7 @@ enum hf_result hf_verb_unlock(struct hf_enclave *e, struct hf_exchange *x)
 static enum hf_result change(struct hf_enclave *e, const struct hf_passcode *fresh, struct derived *d, struct hf_keybag_keys *user, struct hf_error *error)
 {
     struct hf_public_header h = e->header;
-    HF_TRY(floor_check(fresh, error));
+    HF_TRY(floor_check(fresh, h.element_kind, error));
     hf_random(h.salt, sizeof h.salt);
     h.generation++;
     HF_TRY(derive(fresh, &h, d, error));
@@ -283,9 +289,9 @@ static enum hf_result recover(struct hf_enclave *e, struct hf_exchange *x, struc
                               struct derived *d, struct hf_keybag_keys *user)
 {
     uint32_t kind;
-    HF_TRY(floor_check(fresh, &x->error));
+    HF_TRY(floor_check(fresh, h->element_kind, &x->error));
     if (!e->greeted)
-        HF_TRY(hf_link_hello(e, h->vault_id, h->element_kind, h->tcti, false, &kind, &x->error));
+        HF_TRY(hf_link_hello(e, h, false, &kind, &x->error));
     hf_wipe(&e->device_keys, sizeof e->device_keys);
     *user = *all;
     user->count = 0;
@@ -335,6 +341,8 @@ enum hf_result hf_verb_recover(struct hf_enclave *e, struct hf_exchange *x)
     if (result == HF_OK && !test) {
         h.element_kind = kind == HF_ELEMENT_AUTO ? HF_ELEMENT_SOFTWARE : kind;
         memcpy(h.tcti, tcti, sizeof h.tcti);
+        if (h.element_kind == HF_ELEMENT_TPM2 && h.policy.attempts == 0) /* a vault that had no limit gets the TPM's */
+            h.policy.attempts = all.policy.attempts = TPM_ATTEMPTS;
         result = take(x, HF_SECRET_NEW_PASSCODE, &got);
         if (result == HF_OK)
             result = recover(e, x, &h, &all, &got, &d, &user);

@@ -12,13 +12,19 @@
 #include "os/disk.h"
 #include "os/file.h"
 
+enum { LOCK_TRIES = 150, LOCK_PAUSE_US = 20000 };
+
 static enum hf_result take_lock(struct hf_super *super, struct hf_error *error)
 {
     int fd = hf_disk->openat(super->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return hf_fail(error, hf_result_from_errno(-fd), "%s/.holdfast/lock: %s", super->vault, strerror(-fd));
     super->lock_fd = fd;
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+    /* One that has given its last answer may still be ending. */
+    int tries = LOCK_TRIES;
+    while (flock(fd, LOCK_EX | LOCK_NB) < 0 && --tries > 0)
+        (void)usleep(LOCK_PAUSE_US);
+    if (tries == 0)
         return hf_fail(error, HF_BUSY, "%s: another holdfast-super holds this vault; close it first", super->vault);
     return HF_OK;
 }

@@ -1,0 +1,61 @@
+/* element/tpm2.h: the element whose count no software can lift: a TPM 2.0. Construction and names (C, P, S, D, G): spec/50-element.md.
+ *
+ * Call order: open, then the rest. Each call is one visit to the TPM, which keeps nothing of ours afterwards.
+ * Not protected: whoever may use the TPM can destroy P, C and G (never read S, never gain tries); an emulated TPM's or a virtual machine's state
+ * can be put back by its host; chip attacks. */
+#ifndef HF_ELEMENT_TPM2_H
+#define HF_ELEMENT_TPM2_H
+
+#include "element/grant.h"
+#include "element/tpm2_blob.h"
+#include "keys/element_auth.h"
+#include "proto/element.h"
+
+#define HF_TPM2_DEFAULT_LIMIT 10
+
+struct hf_tpm2 {
+    int dir; /* the vault's folder (element/state.h), the caller's; -1: not open */
+    uint8_t vault_id[16];
+    char tcti[HF_KEYBAG_TCTI_MAX];
+    char vendor[64];
+    struct hf_tpm2_note note;
+    bool known;    /* blob is this vault's */
+    struct hf_tpm2_blob blob;
+    bool changing; /* next is prepared, not committed */
+    struct hf_tpm2_blob next;
+    bool released; /* a RELEASE succeeded in this process */
+    /* As found at the last visit: */
+    uint8_t state; /* enum hf_element_state */
+    bool replaced; /* another index lies where P was */
+    bool lost;     /* P is gone though the vault was not erased: an older keybag, or another user of the TPM destroyed it */
+    bool uncounted; /* G is gone or replaced */
+    bool unfinished; /* a P of an earlier or later passcode is still there */
+    uint32_t count;
+    uint64_t generation;
+    uint64_t looked_at_ms; /* boot time; 0: not */
+};
+
+/* blob as the keybag has it, empty at creation. HF_UNREACHABLE, HF_USAGE (tcti), HF_DAMAGED (blob). */
+HF_MUST_USE enum hf_result hf_tpm2_open(struct hf_tpm2 *t, int dir, const uint8_t vault_id[16], const char *tcti, struct hf_span blob, struct hf_error *error);
+/* Looks again, unless that was done just now (an unlock asks three times). */
+HF_MUST_USE enum hf_result hf_tpm2_refresh(struct hf_tpm2 *t, struct hf_error *error);
+/* New C, G, P, S, D; then whatever was there before for this vault goes. tcti: NULL for the one that open was given. generation: the keybag's, before the one that is about to be written. */
+HF_MUST_USE enum hf_result hf_tpm2_provision(struct hf_tpm2 *t, const char *tcti, const struct hf_element_auth *auth, const struct hf_policy *policy,
+                                             uint64_t generation, struct hf_grant *ret, struct hf_error *error);
+/* HF_WRONG_PASSCODE, HF_DELAYED, HF_GONE, HF_DAMAGED (P or the TPM was replaced: A was not used). *ret_failed_before: wrong tries since the last right one. */
+HF_MUST_USE enum hf_result hf_tpm2_release(struct hf_tpm2 *t, const struct hf_element_auth *auth, struct hf_release_secret *ret, uint32_t *ret_failed_before,
+                                           struct hf_error *error);
+HF_MUST_USE enum hf_result hf_tpm2_device(struct hf_tpm2 *t, struct hf_device_secret *ret, struct hf_error *error);
+HF_MUST_USE enum hf_result hf_tpm2_prepare(struct hf_tpm2 *t, const struct hf_element_auth *auth, struct hf_grant *ret, struct hf_error *error);
+HF_MUST_USE enum hf_result hf_tpm2_commit(struct hf_tpm2 *t, uint32_t slot, struct hf_error *error);
+HF_MUST_USE enum hf_result hf_tpm2_step(struct hf_tpm2 *t, uint64_t generation, struct hf_error *error);
+HF_MUST_USE enum hf_result hf_tpm2_erase(struct hf_tpm2 *t, struct hf_error *error);
+/* From the last visit, without another. */
+HF_MUST_USE enum hf_result hf_tpm2_status(struct hf_tpm2 *t, struct hf_element_status *ret);
+
+/* tpm2_delay.c: seconds until the next try is judged, after count failures; starts the delay afresh when it is not known. */
+HF_MUST_USE enum hf_result hf_tpm2_delay(struct hf_tpm2 *t, uint32_t count, uint32_t *ret_s);
+/* tpm2_status.c: the public parts, as a JSON object. */
+void hf_tpm2_public_json(const struct hf_tpm2 *t, char *out, size_t cap);
+
+#endif

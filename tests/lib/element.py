@@ -1,0 +1,229 @@
+"""For tests: a real swtpm, a recording relay before it, and holdfast-element as a process on its socketpair."""
+import json, os, shutil, signal, socket, struct, subprocess, tempfile, threading, time
+
+HELLO, PROVISION, RELEASE, DEVICE, PREPARE, COMMIT, GENERATION, STATUS, ERASE, FRESH = range(0x0401, 0x040B)
+OK, FAILED, USAGE, WRONG, DELAYED, GONE, LOCKED, DAMAGED, REFUSED, UNREACHABLE = range(10)
+NO_SPACE, BUSY, PROTOCOL, UNSUPPORTED = 12, 15, 16, 18
+AUTO, SOFTWARE, TPM2 = 0, 1, 2
+EMPTY, ACTIVE, FINISHED, ERASED = range(4)
+passed = failed = 0
+
+
+def check(good, what):
+    global passed, failed
+    passed, failed = passed + bool(good), failed + (not good)
+    if not good:
+        print("FAILED:", what, flush=True)
+    return good
+
+
+def close():
+    print(f"{passed} passed, {failed} failed")
+    raise SystemExit(failed != 0)
+
+
+class Swtpm:
+    """One emulated TPM with its own state; stopped by its process id."""
+
+    def __init__(self, state=None):
+        self.folder = tempfile.mkdtemp(prefix="hf-tpm.")
+        self.state = state or os.path.join(self.folder, "state")
+        os.makedirs(self.state, exist_ok=True)
+        self.path = os.path.join(self.folder, "s")
+        self.process = None
+        self.start()
+
+    def start(self):
+        for leftover in (self.path, self.path + ".ctrl"):
+            if os.path.exists(leftover):
+                os.unlink(leftover)
+        self.process = subprocess.Popen(["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self.state}", "--server", f"type=unixio,path={self.path}",
+                                         "--ctrl", f"type=unixio,path={self.path}.ctrl", "--flags", "startup-clear"],
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(500):
+            if os.path.exists(self.path) and os.path.exists(self.path + ".ctrl"):
+                return
+            time.sleep(0.01)
+        raise RuntimeError("swtpm does not start")
+
+    def stop(self, number=signal.SIGTERM):
+        if self.process:
+            self.process.send_signal(number)
+            self.process.wait(10)
+            self.process = None
+
+    def restart(self):
+        self.stop()
+        self.start()
+
+    @property
+    def tcti(self):
+        return f"swtpm:path={self.path}"
+
+    def tool(self, *words, data=None, cwd=None):
+        """A tpm2-tools command; returns (exit status, output)."""
+        done = subprocess.run(list(words), input=data, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=cwd or self.folder,
+                              env={"PATH": "/usr/bin:/bin:/usr/sbin", "TPM2TOOLS_TCTI": self.tcti, "TSS2_LOG": "all+NONE", "HOME": self.folder}, timeout=60)
+        return done.returncode, done.stdout.decode(errors="replace")
+
+    def close(self):
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Relay:
+    """Stands between element and TPM on a socket of its own: records everything; `answer(command)` may reply in the TPM's place."""
+
+    def __init__(self, tpm, answer=None):
+        self.folder = tempfile.mkdtemp(prefix="hf-bus.")
+        self.path = os.path.join(self.folder, "s")
+        self.tpm, self.answer, self.log = tpm, answer, bytearray()
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(self.path)
+        self.listener.listen(8)
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    @property
+    def tcti(self):
+        return f"swtpm:path={self.path}"
+
+    @staticmethod
+    def message(end):
+        data = b""
+        while len(data) < 10 or len(data) < struct.unpack(">I", data[2:6])[0]:
+            more = end.recv(4096)
+            if not more:
+                return None
+            data += more
+        return data
+
+    def serve(self):
+        while True:
+            try:
+                near, _ = self.listener.accept()
+            except OSError:
+                return
+            try:
+                with near, socket.socket(socket.AF_UNIX) as far:
+                    far.connect(self.tpm.path)
+                    while True:
+                        command = self.message(near)
+                        if command is None:
+                            break
+                        self.log += command
+                        reply = self.answer(command) if self.answer else None
+                        if reply is None:
+                            far.sendall(command)
+                            reply = self.message(far)
+                            if reply is None:
+                                break
+                        self.log += reply
+                        near.sendall(reply)
+            except OSError:
+                pass
+
+    def close(self):
+        self.listener.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def command_code(command):
+    return struct.unpack(">I", command[6:10])[0]
+
+
+def refusal(code):
+    return struct.pack(">HII", 0x8001, 10, code)
+
+
+def policy(attempts, delays=(), generation=0):
+    return struct.pack("<II", attempts, len(delays)) + b"".join(struct.pack("<I", d) for d in delays) + struct.pack("<Q", generation)
+
+
+def parse_status(body):
+    kind, state, hardware, n = struct.unpack_from("<IBBH", body)
+    vendor = body[8:8 + n].decode()
+    failed, limit, retry, erases, generation, slot, since, m = struct.unpack_from("<IIIBQIIH", body, 8 + n)
+    at = 8 + n + struct.calcsize("<IIIBQIIH")
+    return {"kind": kind, "state": state, "hardware": hardware, "vendor": vendor, "failed": failed, "limit": limit, "retry": retry, "generation": generation,
+            "slot": slot, "since": since, "public": json.loads(body[at:at + m].decode())}
+
+
+class Element:
+    """holdfast-element, spoken to as the enclave does."""
+
+    def __init__(self, build, state, vault, tcti, blob=b"", kind=TPM2):
+        self.program = os.path.join(os.path.abspath(build), "src", "holdfast-element")
+        self.state, self.vault, self.tcti, self.blob, self.kind = state, vault, tcti, blob, kind
+        self.process, self.text = None, ""
+        self.start()
+
+    def start(self):
+        self.end, child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        env = {"PATH": "/usr/bin:/bin", "XDG_STATE_HOME": self.state, "HOME": self.state}
+        env |= {name: value for name, value in os.environ.items() if name.startswith("HF_TEST_")}
+        self.process = subprocess.Popen([self.program], env=env, preexec_fn=lambda: os.dup2(child.fileno(), 3, inheritable=True), pass_fds=(3,),
+                                        stdin=subprocess.DEVNULL)
+        child.close()
+        self.end.settimeout(40)
+
+    def ask(self, kind, body=b""):
+        self.end.send(struct.pack("<H", kind) + body)
+        answer = self.end.recv(65536)
+        if len(answer) < 6:
+            raise ConnectionError("closed")
+        tag, result, length = struct.unpack_from("<HHH", answer)
+        assert tag == 1
+        self.text = answer[6:6 + length].decode(errors="replace")
+        return result, answer[6 + length:]
+
+    def hello(self, creating=False, blob=None):
+        tcti = self.tcti.encode()
+        blob = self.blob if blob is None else blob
+        body = self.vault + struct.pack("<IH", self.kind, len(tcti)) + tcti + struct.pack("<BH", creating, len(blob)) + blob
+        return self.ask(HELLO, body)[0]
+
+    def provision(self, auth, limits, fresh=False):
+        extra = struct.pack("<IH", self.kind, len(self.tcti.encode())) + self.tcti.encode() if fresh else b""
+        result, body = self.ask(FRESH if fresh else PROVISION, auth + limits + extra)
+        if result != OK:
+            return result, None, None
+        self.blob = body[70:70 + struct.unpack_from("<H", body, 68)[0]]
+        return result, body[4:36], body[36:68]
+
+    def release(self, auth):
+        result, body = self.ask(RELEASE, auth)
+        return (OK, body) if result == OK else (result, None)
+
+    def prepare(self, auth):
+        """Returns (result, slot, S', blob'). The blob is not taken: that is the keybag's rename."""
+        result, body = self.ask(PREPARE, auth)
+        if result != OK:
+            return result, None, None, None
+        return result, struct.unpack_from("<I", body)[0], body[4:36], body[38:38 + struct.unpack_from("<H", body, 36)[0]]
+
+    def commit(self, slot):
+        return self.ask(COMMIT, struct.pack("<I", slot))[0]
+
+    def step(self, value):
+        return self.ask(GENERATION, struct.pack("<BQ", 1, value))[0]
+
+    def status(self):
+        result, body = self.ask(STATUS)
+        return parse_status(body) if result == OK else {"error": result}
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(10)
+        self.end.close()
+
+    def close(self):
+        self.end.close()
+        self.process.wait(10)
+
+    def again(self, blob=None):
+        """A new process for the same vault."""
+        if blob is not None:
+            self.blob = blob
+        self.close()
+        self.start()
+        return self.hello()
