@@ -201,7 +201,11 @@ int hf_file_bind(struct hf_node *file)
 int hf_file_ready(struct hf_node *file)
 {
     int failed = hf_file_bind(file);
-    return failed ? failed : -hf_errno(hf_content_unseal(file->content));
+    if (!failed)
+        failed = -hf_errno(hf_content_unseal(file->content));
+    if (!failed && hf_content_pending(file->content))
+        hf_dirty(file); /* an unclean stop left a tail to cut */
+    return failed;
 }
 
 int hf_file_rewrap(struct hf_node *file, unsigned class)

@@ -85,7 +85,7 @@ static int write_header(struct hf_node *file, uint32_t epoch)
         bool unsealed = hf_content_unsealed(content);
         if (unsealed && file->stale)
             content->header_due = true;
-        bool write = file->stale || content->header_due;
+        bool write = file->stale || hf_content_pending(content);
         failed = write ? hf_disk->fstat(file->fd, &st) : 0;
         if (!failed && unsealed)
             failed = -hf_errno(hf_content_before_settle(content, epoch));
