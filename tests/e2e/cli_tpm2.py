@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The CLI with the TPM element on a closed vault, all programs and swtpm real. cli_tpm2.py BUILD"""
-import json, os, shutil, subprocess, sys, tempfile
+import json, os, resource, shutil, subprocess, sys, tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from element import *
@@ -47,7 +47,23 @@ expect(8, "create", vault, "--element", "tpm2", "--tcti", tpm.tcti, "--no-recove
 expect(2, "create", vault, "--element", "tpm2", "--tcti", tpm.tcti, "--attempts", "0", *cheap, lines=["314159"])
 expect(9, "create", vault, "--element", "tpm2", "--tcti", f"swtpm:path={work}/nobody", *cheap, lines=["314159"])
 expect(2, "create", vault, "--element", "tpm2", "--tcti", "mssim", *cheap, lines=["314159"])
+# [EL-16] where the machine swaps and nothing can be locked, six digits are not enough with a TPM either
+def unlocked(pin):
+    command = [hf, "create", vault, "--element", "tpm2", "--tcti", tpm.tcti, "--no-recovery", *cheap]
+    if os.geteuid() == 0:
+        command = ["setpriv", "--bounding-set", "-ipc_lock", *command]
+    done = subprocess.run(command, env=env | {"HF_TEST_SWAPS": "1"}, input=pin.encode() + b"\n", stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_MEMLOCK, (8 << 20, 8 << 20)))
+    return done.returncode, done.stdout.decode()
+
+
+code, said = unlocked("314159")
+check(code == 8 and "swap" in said, f"six digits and swap: exit {code}: {said}")
 check(not os.path.exists(bag), "nothing is left of a refused creation")
+code, said = unlocked("correct horse battery staple")
+check(code == 0, f"a passphrase and swap: exit {code}: {said}")
+expect(0, "erase", vault, "--yes")
+shutil.rmtree(vault)
 expect(0, "create", vault, "--tcti", relay.tcti, "--recovery-file", phrase, *cheap, lines=["314159"])
 check("element: the TPM" in text and "tpm2 element" in text, f"auto says what it took: {text}")
 got = status()["element"]
