@@ -88,11 +88,16 @@ static enum hf_result make_srk(struct hf_tpm *tpm, struct hf_error *error)
                        .parameters.eccDetail = {.symmetric = {.algorithm = TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB},
                                                 .scheme.scheme = TPM2_ALG_NULL, .curveID = TPM2_ECC_NIST_P256, .kdf.scheme = TPM2_ALG_NULL},
                        .unique.ecc = {.x = {.size = 32}, .y = {.size = 32}}}};
+    TPM2B_PUBLIC *public = NULL;
     TSS2_RC rc = Esys_CreatePrimary(tpm->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &no_auth, &template, &no_data, &no_pcrs,
-                                    &tpm->srk, NULL, NULL, NULL, NULL);
+                                    &tpm->srk, &public, NULL, NULL, NULL);
+    bool fixed = rc != TSS2_RC_SUCCESS || public->publicArea.objectAttributes == template.publicArea.objectAttributes;
+    free(public);
     if (hf_tpm_base(rc) == TPM2_RC_BAD_AUTH || hf_tpm_base(rc) == TPM2_RC_AUTH_FAIL)
         return hf_fail(error, HF_FAILED, "the TPM's owner authorisation is set by another system; Holdfast needs it empty");
     HF_TRY(hf_tpm_verdict(tpm, rc, "make the storage key", error));
+    if (!fixed)
+        return hf_fail(error, HF_REFUSED, "the TPM's storage key is not one that stays in it");
     TPM2B_NAME *name = NULL;
     rc = Esys_TR_GetName(tpm->esys, tpm->srk, &name);
     if (rc == TSS2_RC_SUCCESS)

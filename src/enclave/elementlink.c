@@ -94,7 +94,7 @@ static void read_blob(struct hf_reader *body, struct hf_public_header *header)
         hf_reader_reject(body);
 }
 
-enum hf_result hf_link_provision(struct hf_enclave *e, bool fresh, const struct hf_element_auth *auth, struct hf_public_header *header,
+enum hf_result hf_link_provision(struct hf_enclave *e, bool fresh, bool trusted, const struct hf_element_auth *auth, struct hf_public_header *header,
                                  struct hf_release_secret *ret_release, struct hf_device_secret *ret_device, struct hf_error *error)
 {
     uint8_t bytes[REQUEST_MAX];
@@ -107,6 +107,7 @@ enum hf_result hf_link_provision(struct hf_enclave *e, bool fresh, const struct 
     for (uint32_t i = 0; i < header->policy.delay_count; i++)
         hf_write_u32(&writer, header->policy.delay_s[i]);
     hf_write_u64(&writer, header->generation - 1); /* the header is the next one already */
+    hf_write_u8(&writer, trusted ? 1 : 0);
     if (fresh) {
         hf_write_u32(&writer, header->element_kind);
         hf_write_string(&writer, header->tcti);

@@ -178,8 +178,8 @@ static enum hf_result save_next(struct hf_enclave *e, const struct hf_public_hea
     return hf_link_step(e, header->generation, error);
 }
 
-static enum hf_result create(struct hf_enclave *e, struct hf_exchange *x, struct hf_public_header *h, bool recovery, const struct hf_passcode *passcode,
-                             struct derived *d, struct hf_keybag_keys *user)
+static enum hf_result create(struct hf_enclave *e, struct hf_exchange *x, struct hf_public_header *h, bool recovery, bool trusted,
+                             const struct hf_passcode *passcode, struct derived *d, struct hf_keybag_keys *user)
 {
     struct hf_recovery_secret phrase;
     uint32_t kind;
@@ -198,7 +198,7 @@ static enum hf_result create(struct hf_enclave *e, struct hf_exchange *x, struct
     (void)crypto_box_keypair(h->unless_open_public, user->unless_open_private);
     HF_TRY(derive(passcode, h, d, &x->error));
     HF_TRY(swap_check(passcode, d, &x->error));
-    HF_TRY(hf_link_provision(e, false, &d->auth, h, &d->release, &d->device_secret, &x->error));
+    HF_TRY(hf_link_provision(e, false, trusted, &d->auth, h, &d->release, &d->device_secret, &x->error));
     hf_keystore_device_key(&d->device_secret, h->vault_id, &e->device_key);
     make_kek(d, h->vault_id);
     enum hf_result result = HF_OK;
@@ -226,6 +226,7 @@ enum hf_result hf_verb_create(struct hf_enclave *e, struct hf_exchange *x)
     h.element_kind = hf_read_u32(&x->in);
     hf_read_string(&x->in, h.tcti, sizeof h.tcti);
     bool recovery = hf_read_bool(&x->in);
+    bool trusted = hf_read_bool(&x->in);
     if (hf_reader_end(&x->in) != HF_OK || h.element_kind > HF_ELEMENT_TPM2 || e->loaded)
         return HF_PROTOCOL;
     if (h.kdf_memory_kib == 0) {
@@ -240,7 +241,7 @@ enum hf_result hf_verb_create(struct hf_enclave *e, struct hf_exchange *x)
     struct hf_keybag_keys user = {0};
     enum hf_result result = take(x, HF_SECRET_PASSCODE, &passcode);
     if (result == HF_OK)
-        result = create(e, x, &h, recovery, &passcode, &d, &user);
+        result = create(e, x, &h, recovery, trusted, &passcode, &d, &user);
     hf_passcode_wipe(&passcode);
     hf_wipe(&d, sizeof d);
     hf_wipe(&user, sizeof user);
@@ -302,8 +303,8 @@ enum hf_result hf_verb_passcode(struct hf_enclave *e, struct hf_exchange *x)
     return result;
 }
 
-static enum hf_result recover(struct hf_enclave *e, struct hf_exchange *x, struct hf_public_header *h, struct hf_keybag_keys *all, const struct hf_passcode *fresh,
-                              struct derived *d, struct hf_keybag_keys *user)
+static enum hf_result recover(struct hf_enclave *e, struct hf_exchange *x, struct hf_public_header *h, bool trusted, struct hf_keybag_keys *all,
+                              const struct hf_passcode *fresh, struct derived *d, struct hf_keybag_keys *user)
 {
     uint32_t kind;
     HF_TRY(floor_check(fresh, h->element_kind, &x->error));
@@ -323,7 +324,7 @@ static enum hf_result recover(struct hf_enclave *e, struct hf_exchange *x, struc
     h->generation++;
     HF_TRY(derive(fresh, h, d, &x->error));
     HF_TRY(swap_check(fresh, d, &x->error));
-    HF_TRY(hf_link_provision(e, true, &d->auth, h, &d->release, &d->device_secret, &x->error));
+    HF_TRY(hf_link_provision(e, true, trusted, &d->auth, h, &d->release, &d->device_secret, &x->error));
     hf_keystore_device_key(&d->device_secret, h->vault_id, &e->device_key);
     make_kek(d, h->vault_id);
     HF_TRY(save_next(e, h, user, &d->kek, false, &x->error));
@@ -340,6 +341,7 @@ enum hf_result hf_verb_recover(struct hf_enclave *e, struct hf_exchange *x)
     bool test = hf_read_bool(&x->in);
     uint32_t kind = hf_read_u32(&x->in);
     hf_read_string(&x->in, tcti, sizeof tcti);
+    bool trusted = hf_read_bool(&x->in);
     if (hf_reader_end(&x->in) != HF_OK || kind > HF_ELEMENT_TPM2)
         return HF_PROTOCOL;
     struct hf_passcode got = {0};
@@ -363,7 +365,7 @@ enum hf_result hf_verb_recover(struct hf_enclave *e, struct hf_exchange *x)
             h.policy.attempts = all.policy.attempts = TPM_ATTEMPTS;
         result = take(x, HF_SECRET_NEW_PASSCODE, &got);
         if (result == HF_OK)
-            result = recover(e, x, &h, &all, &got, &d, &user);
+            result = recover(e, x, &h, trusted, &all, &got, &d, &user);
     }
     hf_passcode_wipe(&got);
     hf_recovery_secret_wipe(&phrase);
