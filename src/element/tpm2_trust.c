@@ -116,7 +116,7 @@ static enum hf_result check_certificate(X509 *certificate, int root, struct hf_e
 /* --- the chip --- */
 
 /* The TCG's EK template L-1: RSA 2048, policy PolicySecret(endorsement hierarchy). */
-static enum hf_result load_ek(struct hf_tpm *tpm, ESYS_TR *ret, struct hf_error *error)
+static enum hf_result make_ek(struct hf_tpm *tpm, ESYS_TR *ret, struct hf_error *error)
 {
     static const TPM2B_SENSITIVE_CREATE no_auth;
     static const TPM2B_DATA no_data;
@@ -130,11 +130,36 @@ static enum hf_result load_ek(struct hf_tpm *tpm, ESYS_TR *ret, struct hf_error 
                        .parameters.rsaDetail = {.symmetric = {.algorithm = TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB},
                                                 .scheme.scheme = TPM2_ALG_NULL, .keyBits = 2048},
                        .unique.rsa = {.size = 256}}};
+    tpm->tcti.wait_ms = HF_TCTI_RSA_WAIT_MS; /* chips take their time to make an RSA key */
     TSS2_RC rc = Esys_CreatePrimary(tpm->esys, ESYS_TR_RH_ENDORSEMENT, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &no_auth, &template, &no_data, &no_pcrs,
                                     ret, NULL, NULL, NULL, NULL);
+    tpm->tcti.wait_ms = HF_TCTI_WAIT_MS;
     if (rc != TSS2_RC_SUCCESS)
         *ret = ESYS_TR_NONE;
     return hf_tpm_verdict(tpm, rc, "make its endorsement key", error);
+}
+
+/* The one that lies ready in the TPM, when it is the certificate's; ESYS_TR_NONE otherwise. */
+static enum hf_result find_ek(struct hf_tpm *tpm, EVP_PKEY *certified, ESYS_TR *ret, struct hf_error *error)
+{
+    ESYS_TR found;
+    TPM2B_PUBLIC *public = NULL;
+    BIGNUM *modulus = NULL;
+    *ret = ESYS_TR_NONE;
+    TSS2_RC rc = Esys_TR_FromTPMPublic(tpm->esys, EK_PERSISTENT, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &found);
+    if (rc != TSS2_RC_SUCCESS && !(rc & TSS2_RC_LAYER_MASK))
+        return HF_OK; /* none is there */
+    if (rc == TSS2_RC_SUCCESS)
+        rc = Esys_ReadPublic(tpm->esys, found, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &public, NULL, NULL);
+    HF_TRY(hf_tpm_verdict(tpm, rc, "show its endorsement key", error));
+    const TPM2B_PUBLIC_KEY_RSA *own = &public->publicArea.unique.rsa;
+    uint8_t bytes[TPM2_MAX_RSA_KEY_BYTES];
+    if (public->publicArea.type == TPM2_ALG_RSA && EVP_PKEY_get_bn_param(certified, OSSL_PKEY_PARAM_RSA_N, &modulus) == 1 &&
+        BN_bn2binpad(modulus, bytes, own->size) == own->size && hf_equal_ct(bytes, own->buffer, own->size))
+        *ret = found;
+    BN_free(modulus);
+    free(public);
+    return HF_OK;
 }
 
 /* A key that signs only what the TPM itself says. */
@@ -277,10 +302,14 @@ static enum hf_result prove_chip(struct hf_tpm *tpm, EVP_PKEY *certified, const 
     if (result == HF_OK)
         result = hf_tpm_verdict(tpm, Esys_TR_GetName(tpm->esys, ak, &ak_name), "name its attestation key", error);
     if (result == HF_OK)
-        result = load_ek(tpm, &ek, error);
+        result = find_ek(tpm, certified, &ek, error);
+    bool ready = ek != ESYS_TR_NONE;
+    if (result == HF_OK && !ready)
+        result = make_ek(tpm, &ek, error);
     if (result == HF_OK)
         result = activate(tpm, certified, ek, ak, ak_name, error);
-    hf_tpm_flush(tpm, &ek);
+    if (!ready)
+        hf_tpm_flush(tpm, &ek);
     if (result == HF_OK)
         result = certify(tpm, ak, ak_public, pin, pin_name, error);
     hf_tpm_flush(tpm, &ak);

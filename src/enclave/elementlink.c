@@ -2,18 +2,23 @@
 
 #pragma GCC poison memcmp strcpy sprintf
 
-enum { REQUEST_MAX = HF_KEYBAG_ELEMENT_BLOB_MAX + 1024, TIMEOUT_MS = 60000 };
+enum { REQUEST_MAX = HF_KEYBAG_ELEMENT_BLOB_MAX + 1024, TIMEOUT_MS = 60000, PROVISION_MS = 300000 /* a chip may make an RSA key meanwhile */ };
 
 /* The peer's verdict as a result; its text goes on. */
-static enum hf_result call(struct hf_enclave *e, const struct hf_writer *request, struct hf_reader *ret_body, struct hf_error *error)
+static enum hf_result call_within(struct hf_enclave *e, const struct hf_writer *request, int timeout_ms, struct hf_reader *ret_body, struct hf_error *error)
 {
     struct hf_error verdict = {0};
-    enum hf_result sent = hf_call(HF_FD_ENCLAVE_ELEMENT, request, NULL, 0, e->element_buffer, sizeof e->element_buffer, TIMEOUT_MS, &verdict, ret_body);
+    enum hf_result sent = hf_call(HF_FD_ENCLAVE_ELEMENT, request, NULL, 0, e->element_buffer, sizeof e->element_buffer, timeout_ms, &verdict, ret_body);
     if (sent != HF_OK)
         return hf_fail(error, HF_UNREACHABLE, "the element does not answer (%s)", hf_result_text(sent));
     if (verdict.result != HF_OK)
         return hf_fail(error, verdict.result, "%s", verdict.text[0] ? verdict.text : hf_result_text(verdict.result));
     return HF_OK;
+}
+
+static enum hf_result call(struct hf_enclave *e, const struct hf_writer *request, struct hf_reader *ret_body, struct hf_error *error)
+{
+    return call_within(e, request, TIMEOUT_MS, ret_body, error);
 }
 
 static enum hf_result finish(struct hf_enclave *e, const struct hf_reader *body, enum hf_result result, struct hf_error *error)
@@ -112,7 +117,7 @@ enum hf_result hf_link_provision(struct hf_enclave *e, bool fresh, bool trusted,
         hf_write_u32(&writer, header->element_kind);
         hf_write_string(&writer, header->tcti);
     }
-    enum hf_result result = call(e, &writer, &body, error);
+    enum hf_result result = call_within(e, &writer, PROVISION_MS, &body, error);
     if (result == HF_OK) {
         header->element_slot = hf_read_u32(&body);
         hf_read_bytes(&body, ret_release->bytes, sizeof ret_release->bytes);

@@ -45,6 +45,8 @@ label(a, "", False, "none", "no manufacturers' roots")
 label(a, roots_b, False, "none", "does not lead to an installed root")
 label(a, roots_a, True, "certificate", "")
 label(a, roots_b + roots_a, True, "certificate", "")
+check(a.tool("tpm2_evictcontrol", "-C", "o", "-c", "0x81010001")[0] == 0, "the endorsement key no longer lies ready: it is made anew")
+label(a, roots_a, True, "certificate", "")
 label(a, roots_a, True, "certificate", "", trusted=True)
 
 # An emulator with a copy of another TPM's certificate: it cannot open what is made for that certificate's key
