@@ -122,8 +122,8 @@ static enum hf_result start(struct hf_tpm *tpm, struct hf_error *error)
 {
     HF_TRY(hf_tpm_verdict(tpm, Esys_Initialize(&tpm->esys, (TSS2_TCTI_CONTEXT *)&tpm->tcti, NULL), "start", error));
     if (!tpm->tcti.shared) {
-        HF_TRY(drop_leftovers(tpm, TPM2_TRANSIENT_FIRST, error));
-        HF_TRY(drop_leftovers(tpm, TPM2_LOADED_SESSION_FIRST, error));
+        HF_TRY(drop_leftovers(tpm, (uint32_t)TPM2_HT_TRANSIENT << TPM2_HR_SHIFT, error));
+        HF_TRY(drop_leftovers(tpm, (uint32_t)TPM2_HT_LOADED_SESSION << TPM2_HR_SHIFT, error));
     }
     HF_TRY(make_srk(tpm, error));
     return hf_tpm_session(tpm, TPM2_SE_HMAC, TPMA_SESSION_CONTINUESESSION | TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT, &tpm->session, error);

@@ -89,7 +89,10 @@ class Swtpm:
 
 
 class Relay:
-    """Stands between element and TPM on a socket of its own: records everything; `answer(command)` may reply in the TPM's place."""
+    """Stands between element and TPM on a socket of its own: records everything; `answer(command)` may reply in the TPM's place,
+    `change(reply)` make another reply of the TPM's."""
+
+    change = None
 
     def __init__(self, tpm, answer=None):
         self.folder = tempfile.mkdtemp(prefix="hf-bus.")
@@ -134,6 +137,8 @@ class Relay:
                             reply = self.message(far)
                             if reply is None:
                                 break
+                        if self.change:
+                            reply = self.change(reply)
                         self.log += reply
                         near.sendall(reply)
             except OSError:
