@@ -86,6 +86,8 @@ const char *cli_element_name(uint32_t kind);
 enum hf_result cli_create(const struct cli_options *options, struct hf_error *error);
 enum hf_result cli_open(const struct cli_options *options, struct hf_error *error);
 enum hf_result cli_open_at(struct cli_link *link, const char *mountpoint, const struct cli_options *options, struct hf_error *error);
+/* The personal profile's folders, in a vault that is empty. */
+enum hf_result cli_layout(const char *mountpoint, struct hf_error *error);
 enum hf_result cli_unlock(const struct cli_options *options, struct hf_error *error);
 enum hf_result cli_lock(const struct cli_options *options, struct hf_error *error);
 enum hf_result cli_close(const struct cli_options *options, struct hf_error *error);

@@ -157,7 +157,7 @@ enum hf_result cli_open_at(struct cli_link *link, const char *mountpoint, const 
     HF_TRY(cli_call(link, &request, options->locked ? -1 : theirs, false, error, &body));
     HF_TRY(read_status(&body, &status, error));
     tell_failures(&status);
-    return HF_OK;
+    return status.enclave.policy.profile && !options->locked ? cli_layout(path, error) : HF_OK;
 }
 
 enum hf_result cli_open(const struct cli_options *options, struct hf_error *error)

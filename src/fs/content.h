@@ -6,7 +6,6 @@
 #ifndef HF_FS_CONTENT_H
 #define HF_FS_CONTENT_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -42,11 +41,18 @@ struct hf_content {
     struct hf_content_keys *keys; /* NULL: label alone */
     bool in_window;               /* written since the last settle before an unclean stop */
     bool header_due; /* the next settle writes page 0 */
-    bool filled;     /* pages were written inside cover: the settle after they are durable takes them out of it */
+    bool gen_due;    /* page 0 of this generation is not known to be durable: no other page may be written */
+    bool loose;      /* pages of this generation may lie behind the end: they go before the file grows */
+    bool ahead;      /* the disk's file is longer than L(size), by less than a page: the settle cuts it */
+    bool filled, filled_seen; /* pages were written inside cover: the settle after they are durable takes them out of it */
+    bool cover_moved;         /* since the last hf_content_before_settle */
     enum hf_cut cut, cut_seen; /* seen: at the last hf_content_before_settle */
     uint64_t writes;           /* page encryptions under the current generation; dynamic.writes, on disk, runs ahead of it */
-    uint64_t size_seen;
-    struct hf_range cover_seen[HF_COVERS], cover_next[HF_COVERS];
+    uint64_t length, reach;    /* of the disk's file: as it is, and at least that much of it is durable */
+    uint64_t ragged, ragged_next, ragged_seen; /* the page in which the durable length ends, and a later one that may be; UINT64_MAX: none */
+    uint64_t found;            /* the size at unsealing: what was there may be promised to someone */
+    uint64_t size_seen, length_seen;
+    struct hf_range cover_next[HF_COVERS];
     uint8_t inline_data[HF_INLINE_MAX];
 };
 
@@ -67,7 +73,7 @@ HF_MUST_USE enum hf_result hf_content_put_meta(struct hf_content *content, uint3
 /* The same file key under the class's current generation, in memory: names and attributes are to be bound anew, then page 0 written. */
 HF_MUST_USE enum hf_result hf_content_rewrap(struct hf_content *content, unsigned class);
 
-/* The rest needs an unsealed content, else HF_LOCKED. A failure leaves size and structure as they were. */
+/* The rest needs an unsealed content, else HF_LOCKED. A failure leaves size and structure as they were, and hf_content_pending true. */
 /* Up to len bytes at offset; *ret_len is short only at the end. */
 HF_MUST_USE enum hf_result hf_content_read(struct hf_content *content, uint64_t offset, size_t len, uint8_t *out, size_t *ret_len);
 HF_MUST_USE enum hf_result hf_content_write(struct hf_content *content, uint64_t offset, const uint8_t *data, size_t len);
@@ -81,6 +87,8 @@ HF_MUST_USE enum hf_result hf_content_seek(struct hf_content *content, uint64_t 
 /* Around the settle's barrier. Before: writes page 0 when it is due. After: takes the next step of a shrink; *ret_more: another settle is needed. */
 HF_MUST_USE enum hf_result hf_content_before_settle(struct hf_content *content, uint32_t epoch);
 HF_MUST_USE enum hf_result hf_content_after_settle(struct hf_content *content, bool *ret_more);
+/* True while the disk is not in its settled shape: the node stays on the list of dirty ones, and its content is not forgotten. After a stop it may be so
+ * from hf_content_unseal on. */
 bool hf_content_pending(const struct hf_content *content);
 
 #endif

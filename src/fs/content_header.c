@@ -50,8 +50,8 @@ static enum hf_result label(struct hf_content *content)
     ssize_t got = hf_disk->pread(content->fd, page, sizeof page, 0);
     if (got < 0)
         return hf_content_errno(got);
-    static const uint8_t nothing[HF_HEADER_LEN];
-    if (got < (ssize_t)sizeof page || hf_equal_ct(page, nothing, sizeof page))
+    static const uint8_t nothing[HF_HEAD_OFFSET];
+    if (got < (ssize_t)sizeof page || hf_equal_ct(page, nothing, sizeof nothing))
         return HF_NOT_FOUND;
     memcpy(content->s, page, HF_STATIC_LEN);
     HF_TRY(hf_file_static_parse(content->s, &content->header));
@@ -84,7 +84,8 @@ void hf_content_forget(struct hf_content *content)
     hf_wipe(content->inline_data, sizeof content->inline_data);
     hf_wipe(&content->dynamic, sizeof content->dynamic);
     content->cut = content->cut_seen = HF_CUT_NONE;
-    content->filled = content->header_due = false;
+    content->size_seen = content->length_seen = 0;
+    content->header_due = content->gen_due = content->loose = content->ahead = content->filled = content->filled_seen = false;
 }
 
 void hf_content_free(struct hf_content **content)
@@ -194,6 +195,21 @@ static enum hf_result find_end(struct hf_content *content, uint64_t *ret)
     return HF_OK;
 }
 
+/* True when nothing lies behind the end but the rest of its page. */
+static bool ends_clean(struct hf_content *content)
+{
+    struct hf_worker *worker = hf_worker();
+    uint64_t size = content->dynamic.size;
+    uint32_t stored = 0;
+    if (content->length > hf_content_whole_pages(hf_disk_len(size)) || content->dynamic.floors[0].gen != 0)
+        return false;
+    if (size <= HF_INLINE_MAX)
+        return true; /* page 0 was opened with exactly its length */
+    enum hf_result result = hf_content_get_page(content, worker, hf_page_of(size - 1), worker->page, &stored);
+    hf_wipe(worker->page, HF_PAGE_LEN);
+    return result == HF_OK && stored <= hf_page_len(hf_page_of(size - 1), size);
+}
+
 static enum hf_result fit_length(struct hf_content *content)
 {
     struct stat st;
@@ -201,15 +217,29 @@ static enum hf_result fit_length(struct hf_content *content)
     int failed = hf_disk->fstat(content->fd, &st);
     if (failed)
         return hf_content_errno(failed);
+    content->length = content->reach = (uint64_t)st.st_size;
+    content->ragged = content->ragged_seen = hf_content_ragged(content->length);
+    content->ragged_next = UINT64_MAX;
+    if (content->length < hf_disk_len(content->in_window ? content->dynamic.durable : content->dynamic.size))
+        return HF_DAMAGED;
     if (content->in_window) {
         HF_TRY(find_end(content, &end));
         if (end < content->dynamic.size)
             return hf_content_truncate(content, end);
+        if (content->length < hf_disk_len(end)) { /* holes alone are missing */
+            content->ahead = true;
+            return hf_content_set_length(content, hf_content_whole_pages(hf_disk_len(end)));
+        }
+    } else {
+        content->dynamic.durable = content->dynamic.size;
     }
-    uint64_t have = (uint64_t)st.st_size, want = hf_disk_len(content->dynamic.size);
-    if (have > want)
-        content->cut = HF_CUT_HEADER; /* [CR-2] an ordinary shrink that did not come to its end */
-    return have < want ? HF_DAMAGED : HF_OK;
+    if (content->length == hf_disk_len(content->dynamic.size))
+        return HF_OK;
+    if (ends_clean(content))
+        content->ahead = true;
+    else
+        hf_content_growth_failed(content); /* [CR-2] an ordinary shrink that did not come to its end, or a growth without its header */
+    return HF_OK;
 }
 
 enum hf_result hf_content_unseal(struct hf_content *content)
@@ -222,6 +252,7 @@ enum hf_result hf_content_unseal(struct hf_content *content)
     enum hf_result result = load(content);
     if (result == HF_OK) {
         content->writes = content->dynamic.writes;
+        content->found = content->dynamic.size;
         content->in_window = content->in_window || content->dynamic.epoch > hf_settled;
         result = fit_length(content);
     }
@@ -244,6 +275,7 @@ enum hf_result hf_content_make(int fd, unsigned class, unsigned kind, struct hf_
         hf_content_free(&content);
         return result;
     }
+    content->ragged = content->ragged_next = content->ragged_seen = UINT64_MAX;
     content->dynamic.gen = 1;
     keep_gen(content, 1);
     *ret = content;
@@ -287,8 +319,9 @@ enum hf_result hf_content_put_header(struct hf_content *content, uint32_t epoch)
         return result;
     }
     hf_page_head_encode(&head, page + HF_HEAD_OFFSET);
-    ssize_t put = hf_disk->pwrite(content->fd, page, HF_HEADER_LEN + head.len, 0);
-    return put < 0 ? hf_content_errno(put) : HF_OK;
+    HF_TRY(hf_content_put_pages(content, 0, page, 1, HF_HEADER_LEN + head.len));
+    content->header_due = false;
+    return HF_OK;
 }
 
 enum hf_result hf_content_rewrap(struct hf_content *content, unsigned class)

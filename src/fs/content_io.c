@@ -48,18 +48,18 @@ enum hf_result hf_content_open_page(struct hf_content *content, struct hf_worker
     uint8_t aad[HF_PAGE_AAD_LEN];
     *ret_len = 0;
     memset(out, 0, HF_PAGE_DATA_LEN);
-    if (avail == 0)
+    uint8_t head_bytes[HF_PAGE_HEAD_LEN] = {0};
+    memcpy(head_bytes, sealed, avail < sizeof head_bytes ? avail : sizeof head_bytes);
+    if (hf_page_is_zero(head_bytes))
         return missing(content, page);
-    if (avail < HF_PAGE_HEAD_LEN)
-        return HF_DAMAGED;
-    if (hf_page_is_zero(sealed))
-        return missing(content, page);
-    hf_page_head_parse(sealed, &head);
-    if (head.len > HF_PAGE_DATA_LEN || head.len == 0 || head.gen > content->dynamic.gen || HF_PAGE_HEAD_LEN + head.len > avail)
+    hf_page_head_parse(head_bytes, &head);
+    if (avail < HF_PAGE_HEAD_LEN || head.len > HF_PAGE_DATA_LEN || head.len == 0 || head.gen > content->dynamic.gen)
         return HF_DAMAGED;
     uint32_t keep = allowed(content, page, &head);
     if (keep == 0)
-        return missing(content, page);
+        return missing(content, page); /* a stale one, whole or not */
+    if (HF_PAGE_HEAD_LEN + head.len > avail)
+        return HF_DAMAGED;
     HF_TRY(hf_content_use_key(content, worker, head.gen));
     hf_page_aad(&head, content->header.file_id, page, aad);
     HF_TRY(hf_page_cipher_open(worker->cipher, head.nonce, HF_SPAN_OF(aad), HF_SPAN(sealed + HF_PAGE_HEAD_LEN, head.len), head.tag, out));
@@ -77,6 +77,12 @@ enum hf_result hf_content_get_page(struct hf_content *content, struct hf_worker 
     return hf_content_open_page(content, worker, page, sealed, (size_t)got, out, ret_len);
 }
 
+/* [FC-3] A page is written with all the bytes that the file has there; a shorter one is an older one. */
+static bool is_short(const struct hf_content *content, uint64_t page, uint32_t stored)
+{
+    return stored > 0 && stored < hf_page_len(page, content->dynamic.size);
+}
+
 /* Pages first…: at most HF_RUN_PAGES; copies the part of the file [offset, offset+len) to out. */
 static enum hf_result read_run(struct hf_content *content, uint64_t offset, size_t len, uint8_t *out)
 {
@@ -91,6 +97,8 @@ static enum hf_result read_run(struct hf_content *content, uint64_t offset, size
         size_t avail = (size_t)got > at ? (size_t)got - at : 0;
         uint32_t stored;
         HF_TRY(hf_content_open_page(content, worker, first + i, worker->run + at, avail < HF_PAGE_LEN ? avail : HF_PAGE_LEN, worker->page, &stored));
+        if (is_short(content, first + i, stored))
+            return HF_DAMAGED;
         uint64_t start = hf_page_start(first + i);
         uint64_t from = offset > start ? offset : start;
         uint64_t to = offset + len < start + HF_PAGE_DATA_LEN ? offset + len : start + HF_PAGE_DATA_LEN;
@@ -101,6 +109,8 @@ static enum hf_result read_run(struct hf_content *content, uint64_t offset, size
 
 enum hf_result hf_content_read(struct hf_content *content, uint64_t offset, size_t len, uint8_t *out, size_t *ret_len)
 {
+    if (!content->keys)
+        return HF_LOCKED;
     uint64_t size = content->dynamic.size;
     if (offset >= size) {
         *ret_len = 0;
@@ -122,12 +132,67 @@ enum hf_result hf_content_read(struct hf_content *content, uint64_t offset, size
     return HF_OK;
 }
 
-/* Writes the pages (n >= 1) of [offset, offset+len); size is the file's before the write. */
+/* --- writing --- */
+
+enum hf_result hf_content_set_length(struct hf_content *content, uint64_t length)
+{
+    uint64_t ragged = hf_content_ragged(length);
+    if (ragged != UINT64_MAX && content->ragged_next != UINT64_MAX && content->ragged_next != ragged)
+        HF_TRY(hf_content_barrier(content)); /* two are known, a third is not */
+    int failed = hf_disk->ftruncate(content->fd, (off_t)length);
+    if (failed)
+        return hf_content_errno(failed);
+    content->length = length;
+    if (ragged != UINT64_MAX)
+        content->ragged_next = ragged;
+    content->reach = content->reach < length ? content->reach : length;
+    content->length_seen = content->length_seen < length ? content->length_seen : length;
+    return HF_OK;
+}
+
+/* [CR-8] A page that the durable length ends in would be lost if its longer version came to the disk and the new length did not: when it holds
+ * bytes that were promised, the length comes first. */
+static enum hf_result make_room(struct hf_content *content, uint64_t first, size_t count, uint64_t page)
+{
+    uint64_t promised = content->dynamic.durable > content->found ? content->dynamic.durable : content->found;
+    promised = content->size_seen > promised ? content->size_seen : promised; /* the settle under way promises it */
+    if (page < first || page >= first + count || (page > 0 && hf_page_start(page) >= promised))
+        return HF_OK;
+    if (content->length < (page + 1) * HF_PAGE_LEN)
+        HF_TRY(hf_content_set_length(content, (page + 1) * HF_PAGE_LEN));
+    content->ahead = true;
+    return hf_content_barrier(content);
+}
+
+enum hf_result hf_content_put_pages(struct hf_content *content, uint64_t first, uint8_t *buffer, size_t count, size_t last_len)
+{
+    size_t len = (count - 1) * HF_PAGE_LEN + last_len;
+    if (first * HF_PAGE_LEN + len > content->reach) {
+        HF_TRY(make_room(content, first, count, content->ragged));
+        HF_TRY(make_room(content, first, count, content->ragged_next));
+        /* Whole pages: the length never ends inside a page that may still grow. */
+        memset(buffer + len, 0, HF_PAGE_LEN - last_len);
+        len = count * HF_PAGE_LEN;
+        content->ahead = true;
+    }
+    ssize_t put = hf_disk->pwrite(content->fd, buffer, len, (off_t)(first * HF_PAGE_LEN));
+    if (put < 0) {
+        struct stat st; /* some of it may be there */
+        if (hf_disk->fstat(content->fd, &st) == 0)
+            content->length = (uint64_t)st.st_size;
+        return hf_content_errno(put);
+    }
+    if (first * HF_PAGE_LEN + len > content->length)
+        content->length = first * HF_PAGE_LEN + len;
+    return HF_OK;
+}
+
+/* Writes the pages (n >= 1) of [offset, offset+len). */
 static enum hf_result write_run(struct hf_content *content, uint64_t offset, const uint8_t *data, size_t len)
 {
     struct hf_worker *worker = hf_worker();
     uint64_t first = hf_page_of(offset), last = hf_page_of(offset + len - 1);
-    size_t bytes = 0;
+    size_t last_len = 0;
     for (uint64_t page = first; page <= last; page++) {
         uint64_t start = hf_page_start(page);
         uint32_t old = hf_page_len(page, content->dynamic.size);
@@ -142,27 +207,81 @@ static enum hf_result write_run(struct hf_content *content, uint64_t offset, con
                 HF_TRY(hf_content_get_page(content, worker, page, worker->page, &stored));
             else
                 memset(worker->page, 0, HF_PAGE_DATA_LEN);
+            if (is_short(content, page, stored))
+                return HF_DAMAGED;
+            memset(worker->page + old, 0, HF_PAGE_DATA_LEN - old);
             memcpy(worker->page + (from - start), plain, (size_t)(to - from));
             plain = worker->page;
-            end = end > stored ? end : stored;
+            end = end > old ? end : old;
         }
         HF_TRY(hf_content_seal_page(content, worker, page, plain, end, out));
-        if (page < last && end < HF_PAGE_DATA_LEN)
-            memset(out + HF_PAGE_HEAD_LEN + end, 0, HF_PAGE_DATA_LEN - end);
-        bytes = (size_t)(page - first) * HF_PAGE_LEN + HF_PAGE_HEAD_LEN + end;
+        last_len = HF_PAGE_HEAD_LEN + end;
+        if (page < last)
+            memset(out + last_len, 0, HF_PAGE_LEN - last_len);
     }
-    ssize_t put = hf_disk->pwrite(content->fd, worker->run, bytes, (off_t)(first * HF_PAGE_LEN));
-    return put < 0 ? hf_content_errno(put) : HF_OK;
+    return hf_content_put_pages(content, first, worker->run, (size_t)(last - first + 1), last_len);
 }
 
-/* Pages between the old end and `end` become a hole. */
-void hf_content_cover_gap(struct hf_content *content, uint64_t end)
+void hf_content_cover(struct hf_content *content, uint64_t first, uint64_t count)
+{
+    hf_cover_add(content->dynamic.cover, first, count);
+    content->cover_moved = true;
+}
+
+/* The page that holds the end is made ready for a growth that passes it by with a hole (gap), or goes on in it. */
+static enum hf_result prepare_edge(struct hf_content *content, uint64_t new_size, bool gap)
+{
+    struct hf_worker *worker = hf_worker();
+    uint64_t size = content->dynamic.size, edge = size > HF_INLINE_MAX ? hf_page_of(size - 1) : 0;
+    uint32_t len = hf_page_len(edge, size), stored = 0;
+    uint8_t out[HF_PAGE_LEN];
+    bool covered = hf_cover_has(content->dynamic.cover, edge);
+    if (edge == 0 || len == HF_PAGE_DATA_LEN || (!gap && !covered))
+        return HF_OK;
+    HF_TRY(hf_content_before_pages(content, 1));
+    enum hf_result result = hf_content_get_page(content, worker, edge, worker->page, &stored);
+    if (result == HF_OK && is_short(content, edge, stored))
+        result = HF_DAMAGED;
+    /* A gap goes on as a hole where the edge is one; elsewhere its zeros are written, so that a shorter page is always an older one. What is
+     * appended inside cover must not read as zeros when it is lost: a real page is durable there first. */
+    bool write = result == HF_OK && (gap ? stored > 0 : stored == 0);
+    uint32_t full = gap ? hf_page_len(edge, new_size) : len;
+    if (write) {
+        memset(worker->page + len, 0, HF_PAGE_DATA_LEN - len);
+        result = hf_content_seal_page(content, worker, edge, worker->page, full, out);
+    }
+    hf_wipe(worker->page, HF_PAGE_LEN);
+    HF_TRY(result);
+    if (write)
+        HF_TRY(hf_content_put_pages(content, edge, out, 1, HF_PAGE_HEAD_LEN + full));
+    if (gap)
+        return HF_OK;
+    HF_TRY(hf_content_barrier(content));
+    hf_cover_remove(content->dynamic.cover, edge, 1);
+    content->cover_moved = true;
+    return HF_OK;
+}
+
+/* Size and cover for a growth whose data begin at offset (offset == new_size: none). */
+static enum hf_result prepare_growth(struct hf_content *content, uint64_t offset, uint64_t new_size)
 {
     uint64_t size = content->dynamic.size;
-    uint64_t first = size <= HF_INLINE_MAX ? 1 : hf_page_of(size - 1) + 1;
-    uint64_t last = end == 0 ? 0 : hf_page_of(end - 1);
-    if (first <= last)
-        hf_cover_add(content->dynamic.cover, first, last - first + 1);
+    uint64_t next = size > HF_INLINE_MAX ? hf_page_of(size - 1) + 1 : 1; /* the first page that holds nothing yet */
+    uint64_t data = offset < new_size ? hf_page_of(offset) : hf_page_of(new_size - 1) + 1;
+    bool gap = offset > size && data >= next;
+    if (content->loose)
+        HF_TRY(hf_content_finish_cut(content));
+    HF_TRY(prepare_edge(content, new_size, gap));
+    if (gap && data > next)
+        hf_content_cover(content, next, data - next);
+    return HF_OK;
+}
+
+void hf_content_growth_failed(struct hf_content *content)
+{
+    content->cut = HF_CUT_HEADER;
+    content->cut_seen = HF_CUT_NONE;
+    content->loose = content->gen_due = content->header_due = true;
 }
 
 static bool touches_cover(const struct hf_content *content, uint64_t first, uint64_t last)
@@ -199,6 +318,15 @@ static enum hf_result write_parts(struct hf_content *content, uint64_t offset, c
     return HF_OK;
 }
 
+/* size and cover of before, and what came behind that end is to go. */
+static void undo_growth(struct hf_content *content, const struct hf_file_dynamic *before)
+{
+    content->dynamic.size = before->size;
+    memcpy(content->dynamic.cover, before->cover, sizeof before->cover);
+    content->cover_moved = true;
+    hf_content_growth_failed(content);
+}
+
 enum hf_result hf_content_write(struct hf_content *content, uint64_t offset, const uint8_t *data, size_t len)
 {
     uint8_t inline_before[HF_INLINE_MAX];
@@ -213,52 +341,42 @@ enum hf_result hf_content_write(struct hf_content *content, uint64_t offset, con
     uint64_t end = offset + len;
     if (offset < HF_INLINE_MAX)
         memcpy(inline_before, content->inline_data, sizeof inline_before);
-    if (offset > before.size)
-        hf_content_cover_gap(content, offset);
-    enum hf_result result = write_parts(content, offset, data, len, &inlined);
-    if (end > content->dynamic.size)
+    bool grows = end > before.size;
+    enum hf_result result = grows ? prepare_growth(content, offset, end) : HF_OK;
+    if (result == HF_OK)
+        result = write_parts(content, offset, data, len, &inlined);
+    if (result == HF_OK && grows)
         content->dynamic.size = end;
-    bool header = inlined || end > before.size;
-    if (result == HF_OK && (header || content->writes > content->dynamic.writes))
+    if (result == HF_OK && (inlined || grows || content->writes > content->dynamic.writes))
         result = hf_content_put_header(content, hf_epoch);
     if (result != HF_OK) {
-        /* What was written behind the old end is cut again; the header on disk is the old one or a whole new one. */
-        content->dynamic.size = before.size;
-        memcpy(content->dynamic.cover, before.cover, sizeof before.cover);
         if (offset < HF_INLINE_MAX)
             memcpy(content->inline_data, inline_before, sizeof inline_before);
-        if (header && content->cut == HF_CUT_NONE)
-            content->cut = HF_CUT_HEADER;
-        content->header_due = content->header_due || header;
+        content->header_due = content->header_due || inlined;
+        if (grows)
+            undo_growth(content, &before);
     }
     if (offset < HF_INLINE_MAX)
         hf_wipe(inline_before, sizeof inline_before);
+    hf_wipe(hf_worker()->page, HF_PAGE_LEN);
     return result;
 }
 
-static enum hf_result set_length(struct hf_content *content)
-{
-    struct stat st;
-    int failed = hf_disk->fstat(content->fd, &st);
-    uint64_t want = hf_disk_len(content->dynamic.size);
-    if (!failed && (uint64_t)st.st_size < want)
-        failed = hf_disk->ftruncate(content->fd, (off_t)want);
-    return failed ? hf_content_errno(failed) : HF_OK;
-}
-
+/* The length comes first: what it adds is ignored until the header says so. */
 static enum hf_result grow(struct hf_content *content, uint64_t size)
 {
     struct hf_file_dynamic before = content->dynamic;
-    hf_content_cover_gap(content, size);
-    content->dynamic.size = size;
-    enum hf_result result = hf_content_put_header(content, hf_epoch);
-    if (result == HF_OK)
-        result = set_length(content);
-    if (result != HF_OK) {
-        content->dynamic.size = before.size;
-        memcpy(content->dynamic.cover, before.cover, sizeof before.cover);
-        content->header_due = true;
+    uint64_t want = hf_content_whole_pages(hf_disk_len(size));
+    enum hf_result result = prepare_growth(content, size, size);
+    if (result == HF_OK && content->length < want) {
+        content->ahead = true;
+        result = hf_content_set_length(content, want);
     }
+    content->dynamic.size = size;
+    if (result == HF_OK)
+        result = hf_content_put_header(content, hf_epoch);
+    if (result != HF_OK)
+        undo_growth(content, &before);
     return result;
 }
 
@@ -279,7 +397,7 @@ enum hf_result hf_content_truncate(struct hf_content *content, uint64_t size)
     uint8_t inline_before[HF_INLINE_MAX];
     memcpy(inline_before, content->inline_data, sizeof inline_before);
     if (!hf_floor_add(dynamic->floors, size, dynamic->gen + 1)) {
-        HF_TRY(hf_content_flush_floors(content));
+        HF_TRY(hf_content_finish_cut(content));
         HF_ASSERT(hf_floor_add(dynamic->floors, size, dynamic->gen + 1));
     }
     uint64_t writes_before = content->writes;
@@ -303,6 +421,9 @@ enum hf_result hf_content_truncate(struct hf_content *content, uint64_t size)
     } else {
         content->cut = HF_CUT_HEADER;
         content->cut_seen = HF_CUT_NONE;
+        content->gen_due = content->cover_moved = true;
+        content->loose = false; /* the floor stands before what lay behind the end */
+        content->size_seen = content->size_seen < size ? content->size_seen : size;
     }
     hf_wipe(inline_before, sizeof inline_before);
     return result;
@@ -312,14 +433,7 @@ enum hf_result hf_content_fsync(struct hf_content *content)
 {
     if (!content->keys)
         return HF_LOCKED;
-    uint64_t size = content->dynamic.size;
-    if (content->header_due) {
-        HF_TRY(hf_content_put_header(content, hf_epoch));
-        content->header_due = false;
-    }
-    int failed = hf_disk->fdatasync(content->fd);
-    if (failed)
-        return hf_content_errno(failed);
-    content->dynamic.durable = size; /* on disk with the next header */
+    HF_TRY(hf_content_sync_header(content));
+    content->dynamic.durable = content->dynamic.size; /* on disk with the next header */
     return HF_OK;
 }

@@ -13,12 +13,12 @@ enum { CHUNK_HEADS = 256 };
 
 bool hf_content_pending(const struct hf_content *content)
 {
-    return content->keys && (content->cut != HF_CUT_NONE || content->header_due);
+    return content->keys && (content->cut != HF_CUT_NONE || content->header_due || content->filled || content->ahead);
 }
 
 /* --- the steps of a shrink --- */
 
-/* The page that holds the new end is written without what lies behind it. */
+/* The page that holds the new end is written without what lies behind it. A damaged one is left as it is: there is nothing to keep or to hide. */
 static enum hf_result clip(struct hf_content *content)
 {
     struct hf_worker *worker = hf_worker();
@@ -26,18 +26,17 @@ static enum hf_result clip(struct hf_content *content)
     uint8_t out[HF_PAGE_LEN];
     uint32_t stored = 0;
     uint64_t edge = size > HF_INLINE_MAX ? hf_page_of(size - 1) : 0;
-    if (edge > 0) {
+    uint32_t len = hf_page_len(edge, size);
+    if (edge > 0 && len < HF_PAGE_DATA_LEN) {
         enum hf_result result = hf_content_get_page(content, worker, edge, worker->page, &stored);
-        uint32_t len = hf_page_len(edge, size);
+        len = stored < len ? stored : len;
         if (result == HF_OK && stored > 0)
-            result = hf_content_seal_page(content, worker, edge, worker->page, stored < len ? stored : len, out);
+            result = hf_content_seal_page(content, worker, edge, worker->page, len, out);
         hf_wipe(worker->page, HF_PAGE_LEN);
-        HF_TRY(result);
-        ssize_t put = 0;
-        if (stored > 0)
-            put = hf_disk->pwrite(content->fd, out, HF_PAGE_HEAD_LEN + (stored < len ? stored : len), (off_t)(edge * HF_PAGE_LEN));
-        if (put < 0)
-            return hf_content_errno(put);
+        if (result == HF_OK && stored > 0)
+            result = hf_content_put_pages(content, edge, out, 1, HF_PAGE_HEAD_LEN + len);
+        if (result != HF_OK && result != HF_DAMAGED)
+            return result;
     }
     content->cut = HF_CUT_CLIPPED;
     return HF_OK;
@@ -93,73 +92,83 @@ static enum hf_result punch_if_stale(struct hf_content *content, uint64_t page, 
     return failed ? hf_content_errno(failed) : HF_OK;
 }
 
+static enum hf_result cut_length(struct hf_content *content)
+{
+    uint64_t want = hf_disk_len(content->dynamic.size);
+    if (content->length != want)
+        HF_TRY(hf_content_set_length(content, want));
+    content->ahead = false;
+    return HF_OK;
+}
+
 /* Cuts the tail, and takes stale pages out of what has become a hole since: outside cover a stale page would be damage. */
 static enum hf_result cut_tail(struct hf_content *content)
 {
-    struct stat st;
-    uint64_t want = hf_disk_len(content->dynamic.size);
-    int failed = hf_disk->fstat(content->fd, &st);
-    if (!failed && (uint64_t)st.st_size != want)
-        failed = hf_disk->ftruncate(content->fd, (off_t)want);
-    if (failed)
-        return hf_content_errno(failed);
+    HF_TRY(cut_length(content));
     for (unsigned i = 0; i < HF_COVERS && content->dynamic.floors[0].gen != 0; i++)
         HF_TRY(each_page(content, &content->dynamic.cover[i], punch_if_stale, NULL));
     content->cut = HF_CUT_PUNCHED;
     return HF_OK;
 }
 
-/* The step after `seen`, which is durable. */
-static enum hf_result advance(struct hf_content *content, enum hf_cut seen)
+/* The next step; the one before it is durable. */
+static enum hf_result advance(struct hf_content *content)
 {
-    switch (seen) {
+    switch (content->cut) {
     case HF_CUT_NONE: break;
-    case HF_CUT_HEADER: return clip(content);
+    case HF_CUT_HEADER: content->gen_due = false; return clip(content);
     case HF_CUT_CLIPPED: return cut_tail(content);
     case HF_CUT_PUNCHED:
         memset(content->dynamic.floors, 0, sizeof content->dynamic.floors);
         content->cut = HF_CUT_NONE;
+        content->loose = false;
         break;
     }
     return HF_OK;
 }
 
-static enum hf_result sync_header(struct hf_content *content)
+enum hf_result hf_content_barrier(struct hf_content *content)
 {
-    if (content->header_due) {
-        HF_TRY(hf_content_put_header(content, hf_epoch));
-        content->header_due = false;
-    }
     int failed = hf_disk->fdatasync(content->fd);
-    return failed ? hf_content_errno(failed) : HF_OK;
+    if (failed)
+        return hf_content_errno(failed);
+    content->reach = content->length;
+    content->ragged = content->ragged_seen = hf_content_ragged(content->length);
+    content->ragged_next = UINT64_MAX;
+    content->gen_due = content->gen_due && content->header_due;
+    return HF_OK;
+}
+
+enum hf_result hf_content_sync_header(struct hf_content *content)
+{
+    if (content->header_due)
+        HF_TRY(hf_content_put_header(content, hf_epoch));
+    return hf_content_barrier(content);
 }
 
 enum hf_result hf_content_before_pages(struct hf_content *content, uint64_t pages)
 {
     if (content->writes + pages >= WRITES_MAX) {
-        /* [FC-6] The next generation's header is durable before its first page. */
         if (content->dynamic.gen >= HF_GEN_MAX)
             return HF_TOO_LARGE;
         content->dynamic.gen++;
         content->writes = 0;
-        HF_TRY(hf_content_put_header(content, hf_epoch));
-        HF_TRY(sync_header(content));
+        content->gen_due = content->header_due = true;
     }
+    if (content->gen_due) /* [FC-6] [CR-7] */
+        HF_TRY(hf_content_sync_header(content));
     if (content->writes + pages > content->dynamic.writes)
         HF_TRY(hf_content_put_header(content, hf_epoch));
-    if (content->cut != HF_CUT_HEADER)
-        return HF_OK;
-    HF_TRY(sync_header(content));
-    return clip(content);
+    return content->cut == HF_CUT_HEADER ? clip(content) : HF_OK;
 }
 
-enum hf_result hf_content_flush_floors(struct hf_content *content)
+enum hf_result hf_content_finish_cut(struct hf_content *content)
 {
     if (content->cut == HF_CUT_NONE)
         content->cut = HF_CUT_HEADER;
     while (content->cut != HF_CUT_NONE) {
-        HF_TRY(sync_header(content));
-        HF_TRY(advance(content, content->cut));
+        HF_TRY(hf_content_sync_header(content));
+        HF_TRY(advance(content));
     }
     return HF_OK;
 }
@@ -179,16 +188,21 @@ enum hf_result hf_content_before_settle(struct hf_content *content, uint32_t epo
 {
     if (!content->keys)
         return HF_OK;
-    if (content->header_due) {
-        HF_TRY(hf_content_put_header(content, epoch));
-        content->header_due = false;
-    }
+    /* A file whose tail is still to be cut stays in the window, so that a stop before the cut does not leave a wrong length in a settled vault. */
+    bool open = content->cut != HF_CUT_NONE;
+    if (content->header_due || open)
+        HF_TRY(hf_content_put_header(content, open ? epoch + 1 : epoch));
+    if (content->ahead && !open)
+        HF_TRY(cut_length(content));
     content->cut_seen = content->cut;
     content->size_seen = content->dynamic.size;
-    memcpy(content->cover_seen, content->dynamic.cover, sizeof content->cover_seen);
+    content->length_seen = content->length;
+    content->ragged_seen = hf_content_ragged(content->length);
+    content->filled_seen = content->filled;
+    content->filled = content->cover_moved = false;
     memcpy(content->cover_next, content->dynamic.cover, sizeof content->cover_next);
-    for (unsigned i = 0; i < HF_COVERS && content->filled; i++)
-        HF_TRY(each_page(content, &content->cover_seen[i], uncover, content->cover_next));
+    for (unsigned i = 0; i < HF_COVERS && content->filled_seen; i++)
+        HF_TRY(each_page(content, &content->dynamic.cover[i], uncover, content->cover_next));
     return HF_OK;
 }
 
@@ -198,17 +212,21 @@ enum hf_result hf_content_after_settle(struct hf_content *content, bool *ret_mor
     content->in_window = false;
     if (!content->keys)
         return HF_OK;
-    content->dynamic.durable = content->size_seen < content->dynamic.size ? content->size_seen : content->dynamic.size;
-    if (content->filled && memcmp(content->cover_seen, content->dynamic.cover, sizeof content->cover_seen) == 0) {
+    content->dynamic.durable = content->dynamic.durable > content->size_seen ? content->dynamic.durable : content->size_seen;
+    content->reach = content->reach > content->length_seen ? content->reach : content->length_seen;
+    content->ragged = content->ragged_seen;
+    if (content->ragged_next == content->ragged)
+        content->ragged_next = UINT64_MAX;
+    if (content->filled_seen && content->cover_moved) {
+        content->filled = true;
+    } else if (content->filled_seen && memcmp(content->cover_next, content->dynamic.cover, sizeof content->cover_next) != 0) {
         /* [FC-5] The pages are durable: from the next header on they are no holes. */
-        content->filled = false;
-        if (memcmp(content->cover_next, content->cover_seen, sizeof content->cover_seen) != 0) {
-            memcpy(content->dynamic.cover, content->cover_next, sizeof content->cover_next);
-            content->header_due = true;
-        }
+        memcpy(content->dynamic.cover, content->cover_next, sizeof content->cover_next);
+        content->header_due = true;
     }
+    content->filled_seen = false;
     if (content->cut != HF_CUT_NONE && content->cut == content->cut_seen)
-        HF_TRY(advance(content, content->cut_seen));
-    *ret_more = hf_content_pending(content) || content->filled;
+        HF_TRY(advance(content));
+    *ret_more = hf_content_pending(content);
     return HF_OK;
 }

@@ -36,16 +36,16 @@ static enum hf_result punch(struct hf_content *content, uint64_t offset, uint64_
     HF_TRY(hf_content_before_pages(content, 0));
     struct hf_range before[HF_COVERS];
     memcpy(before, content->dynamic.cover, sizeof before);
-    hf_cover_add(content->dynamic.cover, first, last - first + 1);
+    hf_content_cover(content, first, last - first + 1);
+    content->filled = true; /* what cover merged, and pages that a failed punch leaves, come out of it again */
     enum hf_result result = hf_content_put_header(content, hf_epoch);
     if (result != HF_OK) {
         memcpy(content->dynamic.cover, before, sizeof before);
+        content->header_due = true;
         return result;
     }
-    content->filled = true; /* what cover merged, and pages that a failed punch leaves, come out of it again */
-    int failed = hf_disk->fdatasync(content->fd);
-    if (!failed)
-        failed = hf_disk->fallocate(content->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(first * HF_PAGE_LEN),
+    HF_TRY(hf_content_barrier(content));
+    int failed = hf_disk->fallocate(content->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(first * HF_PAGE_LEN),
                                     (off_t)((last - first + 1) * HF_PAGE_LEN));
     return failed ? hf_content_errno(failed) : HF_OK;
 }
@@ -70,44 +70,70 @@ enum hf_result hf_content_fallocate(struct hf_content *content, int mode, uint64
     }
     if ((mode & ~FALLOC_FL_KEEP_SIZE) != 0)
         return HF_UNSUPPORTED;
-    if ((mode & FALLOC_FL_KEEP_SIZE) == 0 && end > content->dynamic.size)
-        HF_TRY(hf_content_truncate(content, end));
+    /* Room first: without it the size stays. */
     int failed = hf_disk->fallocate(content->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)hf_disk_len(end));
-    return failed ? hf_content_errno(failed) : HF_OK;
+    if (failed)
+        return hf_content_errno(failed);
+    return (mode & FALLOC_FL_KEEP_SIZE) == 0 && end > content->dynamic.size ? hf_content_truncate(content, end) : HF_OK;
 }
 
-/* A page is a hole when it is inside cover and its head reads as zeros. */
-static enum hf_result is_hole(struct hf_content *content, uint64_t page, bool *ret)
+/* The first page from `page` on that holds data, or HF_NOT_FOUND: a hole is a page inside cover that is not on the disk, or reads as zeros there. */
+static enum hf_result next_data(struct hf_content *content, uint64_t page, uint64_t *ret)
 {
-    uint8_t head[HF_PAGE_HEAD_LEN] = {0};
-    *ret = false;
-    if (page == 0 || !hf_cover_has(content->dynamic.cover, page))
-        return HF_OK;
-    ssize_t got = hf_disk->pread(content->fd, head, sizeof head, (off_t)(page * HF_PAGE_LEN));
-    if (got < 0)
-        return hf_content_errno(got);
-    *ret = hf_page_is_zero(head);
+    while (page > 0 && hf_cover_has(content->dynamic.cover, page)) {
+        uint8_t head[HF_PAGE_HEAD_LEN] = {0};
+        ssize_t got = hf_disk->pread(content->fd, head, sizeof head, (off_t)(page * HF_PAGE_LEN));
+        if (got < 0)
+            return hf_content_errno(got);
+        if (!hf_page_is_zero(head))
+            break;
+        off_t at = hf_disk->lseek(content->fd, (off_t)(page * HF_PAGE_LEN), SEEK_DATA); /* over holes of the disk in one step */
+        if (at == -ENXIO)
+            return HF_NOT_FOUND;
+        if (at < 0)
+            return hf_content_errno(at);
+        page = (uint64_t)at / HF_PAGE_LEN > page ? (uint64_t)at / HF_PAGE_LEN : page + 1;
+    }
+    *ret = page;
     return HF_OK;
+}
+
+static enum hf_result next_hole(struct hf_content *content, uint64_t page, uint64_t *ret)
+{
+    for (;; page++) {
+        uint64_t data;
+        unsigned i = 0;
+        while (i < HF_COVERS && content->dynamic.cover[i].start + content->dynamic.cover[i].count <= page)
+            i++;
+        if (i == HF_COVERS)
+            return HF_NOT_FOUND;
+        if (content->dynamic.cover[i].start > page)
+            page = content->dynamic.cover[i].start;
+        enum hf_result result = next_data(content, page, &data);
+        if (result == HF_NOT_FOUND || (result == HF_OK && data > page)) {
+            *ret = page;
+            return HF_OK;
+        }
+        HF_TRY(result);
+    }
 }
 
 enum hf_result hf_content_seek(struct hf_content *content, uint64_t offset, int whence, uint64_t *ret)
 {
     if (!content->keys)
         return HF_LOCKED;
-    uint64_t size = content->dynamic.size;
+    uint64_t size = content->dynamic.size, page = hf_page_of(offset);
     if (offset >= size)
         return HF_NOT_FOUND;
-    for (uint64_t page = hf_page_of(offset); hf_page_start(page) < size; page++) {
-        bool hole;
-        HF_TRY(is_hole(content, page, &hole));
-        if (hole == (whence == SEEK_HOLE)) {
-            uint64_t start = hf_page_start(page);
-            *ret = start > offset ? start : offset;
-            return HF_OK;
-        }
+    enum hf_result result = whence == SEEK_HOLE ? next_hole(content, page, &page) : next_data(content, page, &page);
+    if (result == HF_NOT_FOUND || (result == HF_OK && hf_page_start(page) >= size)) {
+        if (whence != SEEK_HOLE)
+            return HF_NOT_FOUND;
+        *ret = size;
+        return HF_OK;
     }
-    if (whence != SEEK_HOLE)
-        return HF_NOT_FOUND;
-    *ret = size;
+    HF_TRY(result);
+    uint64_t start = hf_page_start(page);
+    *ret = start > offset ? start : offset;
     return HF_OK;
 }

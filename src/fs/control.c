@@ -26,6 +26,7 @@
 #pragma GCC poison memcmp strcpy sprintf
 
 enum { PATH_CAP = 4096, MESSAGE_MAX = 8192, RETRY_MS = 1000, NUDGE_MS = 20 };
+enum { DRAIN_MS = 9000 /* the supervisor kills us at ten seconds */, DROP_MS = 3000 };
 
 enum state { NEW = 1, SERVING = 2, CLOSED = 4, FAILED = 8 /* START did not succeed: for good */ };
 
@@ -81,12 +82,14 @@ static enum hf_result on_lock(struct control *c, struct exchange *x)
     (void)c;
     if (hf_reader_end(&x->in) != HF_OK || phase < 1 || phase > 2)
         return HF_PROTOCOL;
+    /* Invalidation waits, unkillably, for a request that hangs; then only death ends it. */
+    hf_death_in(phase == 1 ? DRAIN_MS : DROP_MS);
     int status = phase == 1 ? hf_tree_lock_drain(mask) : hf_tree_lock_drop(mask);
+    bool wiped = phase == 1 || hf_worker_forget_all();
+    hf_death_in(0);
     if (status < 0)
         return failed(x, status, phase == 1 ? "changes could not be written before the lock" : "keys could not be dropped");
-    if (phase == 2 && !hf_worker_forget_all())
-        return hf_fail(&x->error, HF_BUSY, "a request holds decrypted data and does not end");
-    return HF_OK;
+    return wiped ? HF_OK : hf_fail(&x->error, HF_BUSY, "a request holds decrypted data and does not end");
 }
 
 static enum hf_result on_unlock(struct control *c, struct exchange *x)

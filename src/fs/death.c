@@ -6,6 +6,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "fs/serve.h"
@@ -15,6 +16,7 @@
 enum { LAST_US = 700000 };
 
 static int signals_fd = -1;
+static int timer_fd = -1;
 
 /* Whatever holds up what follows: the clock ends us, and the supervisor's undertaker goes on. */
 static void limit_time(void)
@@ -41,9 +43,9 @@ static _Noreturn void die(void)
 
 static void *watch(void *arg)
 {
-    struct pollfd ends[] = {{HF_FD_FS_CONTROL, 0, 0}, {HF_FD_FS_ENCLAVE, 0, 0}, {signals_fd, POLLIN, 0}};
+    struct pollfd ends[] = {{HF_FD_FS_CONTROL, 0, 0}, {HF_FD_FS_ENCLAVE, 0, 0}, {signals_fd, POLLIN, 0}, {timer_fd, POLLIN, 0}};
     (void)arg;
-    while (poll(ends, 3, -1) < 0)
+    while (poll(ends, 4, -1) < 0)
         continue;
     die();
 }
@@ -57,8 +59,15 @@ enum hf_result hf_death_watch(void)
     if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
         return HF_FAILED;
     signals_fd = signalfd(-1, &set, SFD_CLOEXEC);
-    if (signals_fd < 0 || pthread_create(&thread, NULL, watch, NULL) != 0)
+    timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+    if (signals_fd < 0 || timer_fd < 0 || pthread_create(&thread, NULL, watch, NULL) != 0)
         return HF_NO_MEMORY;
     (void)pthread_detach(thread);
     return HF_OK;
+}
+
+void hf_death_in(unsigned ms)
+{
+    const struct itimerspec when = {.it_value = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L}};
+    (void)timerfd_settime(timer_fd, 0, &when, NULL);
 }

@@ -8,5 +8,7 @@
 
 /* Starts the watch. Blocks SIGTERM in the calling thread: call it before other threads start. */
 HF_MUST_USE enum hf_result hf_death_watch(void);
+/* Dies in that many milliseconds unless called again; 0 calls it off. For what may hang on a request that does not end. After hf_death_watch. */
+void hf_death_in(unsigned ms);
 
 #endif

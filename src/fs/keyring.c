@@ -38,7 +38,7 @@ struct ring {
 };
 
 static pthread_mutex_t channel = PTHREAD_MUTEX_INITIALIZER; /* socket, buffer and pools; taken before state */
-static pthread_rwlock_t state = PTHREAD_RWLOCK_INITIALIZER; /* current and old */
+static pthread_rwlock_t state = PTHREAD_RWLOCK_INITIALIZER; /* current and old; both are written with channel held too */
 static int enclave = -1;
 static struct ring *ring;
 static uint8_t *buffer;
@@ -88,6 +88,8 @@ static enum hf_result fetch_current(unsigned class)
     struct class_keys keys = {0};
     enum hf_result result = fetch(class, 0, &keys);
     if (result == HF_OK || result == HF_LOCKED) {
+        if (keys.generation != ring->current[class].generation) /* written with channel held alone: safe to read */
+            hf_wipe(&ring->pools[class], sizeof ring->pools[class]); /* wrapped under a generation that has passed */
         pthread_rwlock_wrlock(&state);
         ring->current[class] = keys;
         pthread_rwlock_unlock(&state);
@@ -105,6 +107,30 @@ enum hf_result hf_keyring_refresh(void)
     pthread_rwlock_unlock(&state);
     for (unsigned class = HF_CLASS_FIRST; class <= HF_CLASS_LAST && result == HF_OK; class++)
         result = fetch_current(class);
+    pthread_mutex_unlock(&channel);
+    return result;
+}
+
+enum hf_result hf_keyring_info(uint8_t ret_vault_id[16], uint32_t *ret_available, uint32_t *ret_meta)
+{
+    uint8_t out[16];
+    struct hf_writer request;
+    struct hf_reader body;
+    hf_message_begin(&request, out, sizeof out, HF_KEYS_INFO);
+    pthread_mutex_lock(&channel);
+    enum hf_result result = ask(&request, &body);
+    if (result == HF_OK) {
+        struct hf_span vault_id = hf_read_view(&body, 16);
+        uint32_t available = hf_read_u32(&body), meta = hf_read_u32(&body);
+        for (unsigned class = HF_CLASS_FIRST; class <= HF_CLASS_LAST; class++)
+            (void)hf_read_u32(&body); /* the current generation: comes with its keys */
+        result = hf_reader_end(&body);
+        if (result == HF_OK) {
+            memcpy(ret_vault_id, vault_id.data, 16);
+            *ret_available = available;
+            *ret_meta = meta;
+        }
+    }
     pthread_mutex_unlock(&channel);
     return result;
 }
@@ -317,9 +343,11 @@ void hf_keyring_drop(uint32_t mask)
 void hf_keyring_drop_all(void)
 {
     hf_keyring_drop(~0u);
+    pthread_mutex_lock(&channel);
     pthread_rwlock_wrlock(&state);
     hf_wipe(ring->current, sizeof ring->current);
     pthread_rwlock_unlock(&state);
+    pthread_mutex_unlock(&channel);
 }
 
 enum hf_result hf_keyring_head_open(uint32_t *ret_settled, uint8_t *ret_state)

@@ -72,7 +72,7 @@ enum hf_result hf_name_decode(unsigned class, uint32_t generation, const uint8_t
     size_t len = 0;
     struct hf_name_key key;
     bool is_long = hf_name_is_long(backing);
-    HF_TRY(hf_keyring_name(class, generation, &key));
+    const char *source = backing;
     if (is_long) {
         char record[LONG_LEN + 1];
         memcpy(record, backing, sizeof record);
@@ -81,17 +81,22 @@ enum hf_result hf_name_decode(unsigned class, uint32_t generation, const uint8_t
         if (got < 0)
             return HF_DAMAGED;
         text[got] = '\0';
-        backing = text;
+        source = text;
     }
-    enum hf_result result = hf_base64url_decode(backing, strlen(backing), sealed, sizeof sealed, &len);
+    HF_TRY(hf_keyring_name(class, generation, &key));
+    enum hf_result result = hf_base64url_decode(source, strlen(source), sealed, sizeof sealed, &len);
     if (result == HF_OK)
         result = len > HF_SIV_TAG_LEN ? hf_siv_open(key.bytes, HF_SPAN(dir_id, 16), HF_SPAN(sealed, len), plain) : HF_DAMAGED;
+    size_t name_len = strnlen((const char *)plain, sizeof plain);
+    bool sound = result == HF_OK && name_len > 0 && name_len <= NAME_MAX_LEN && (name_len > SHORT_MAX) == is_long && !memchr(plain, '/', name_len);
+    if (sound && is_long) { /* the record may be another name's */
+        char again[HF_BACKING_MAX];
+        sound = encode_with(&key, dir_id, (const char *)plain, again, NULL) == HF_OK && strcmp(again, backing) == 0;
+    }
     hf_name_key_wipe(&key);
-    if (result != HF_OK)
-        return HF_DAMAGED;
-    memcpy(out, plain, 256);
+    if (sound)
+        memcpy(out, plain, 256);
     hf_wipe(plain, sizeof plain);
-    bool sound = strlen(out) > 0 && strlen(out) <= NAME_MAX_LEN && (strlen(out) > SHORT_MAX) == is_long && !strchr(out, '/');
     return sound ? HF_OK : HF_DAMAGED;
 }
 

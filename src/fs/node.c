@@ -430,7 +430,7 @@ static void shut_file(struct hf_node *node)
         node->fd = -1;
         if (node->content)
             node->content->fd = -1;
-        if (node->content && !node->stale && !node->evidence && !hf_content_pending(node->content) && !node->content->filled) {
+        if (node->content && !node->stale && !node->evidence && !hf_content_pending(node->content)) {
             hf_content_free(&node->content);
             node->bound = false;
         }

@@ -20,7 +20,7 @@ enum { THREADS = 4, PATIENCE_US = 30000, INC_EPOCH = 8 /* FUSE_NOTIFY_INC_EPOCH,
 static struct fuse_session *session;
 static int ended_fd = -1;
 static pthread_t threads[THREADS];
-static atomic_uint_fast64_t in_hand[THREADS + 1]; /* the request that each thread has, by the kernel's number; 0: none */
+static atomic_uint_fast64_t in_hand[THREADS]; /* the request that each thread has, by the kernel's number; 0: none */
 static unsigned thread_count;
 static atomic_uint running;
 
@@ -113,10 +113,10 @@ enum hf_result hf_serve_start(void)
 /* Twice in one hand: it hangs, or the disk is slow; either way nobody waits for it longer. Answering what has been answered is refused, harmlessly. */
 static void *answer_what_hangs(void *arg)
 {
-    uint_fast64_t seen[THREADS + 1] = {0};
+    uint_fast64_t seen[THREADS] = {0};
     (void)arg;
     for (;;) {
-        for (size_t i = 0; i < THREADS + 1; i++) {
+        for (size_t i = 0; i < THREADS; i++) {
             uint_fast64_t unique = atomic_load(&in_hand[i]);
             struct fuse_out_header out = {.len = sizeof out, .error = -EIO, .unique = unique};
             if (unique != 0 && unique == seen[i])
@@ -128,14 +128,29 @@ static void *answer_what_hangs(void *arg)
     return NULL;
 }
 
+/* In the place of threads that hang: takes new requests and has no other answer. */
+static void *refuse_all(void *arg)
+{
+    struct fuse_buf buffer = {.mem = NULL};
+    (void)arg;
+    while (!fuse_session_exited(session)) {
+        if (fuse_session_receive_buf(session, &buffer) <= 0)
+            continue;
+        const struct fuse_in_header *in = buffer.mem;
+        struct fuse_out_header out = {.len = sizeof out, .error = -EIO, .unique = in->unique};
+        if (in->opcode != FUSE_FORGET && in->opcode != FUSE_BATCH_FORGET && in->opcode != FUSE_INTERRUPT)
+            (void)!write(fuse_session_fd(session), &out, sizeof out);
+    }
+    return NULL;
+}
+
 void hf_serve_give_up(void)
 {
     pthread_t thread;
     if (!session || thread_count == 0)
         return;
     (void)pthread_create(&thread, NULL, answer_what_hangs, NULL);
-    atomic_fetch_add(&running, 1);
-    (void)pthread_create(&thread, NULL, serve, &in_hand[THREADS]);
+    (void)pthread_create(&thread, NULL, refuse_all, NULL);
 }
 
 int hf_serve_ended(void)

@@ -5,13 +5,31 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "crypto/libcrypto.h"
 #include "crypto/siv.h"
 #include "keys/wipe.h"
 #include "os/random.h"
+#include "os/registers.h"
 
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct hf_worker *list;
 static _Thread_local struct hf_worker *mine;
+
+enum hf_result hf_worker_start(void)
+{
+    uint8_t key[HF_SIV_KEY_LEN] = {1}, text[1] = {1}, out[1 + HF_SIV_TAG_LEN];
+    HF_TRY(hf_libcrypto_start());
+    /* One of each: what libcrypto loads at first use is no secret and would fill the arena. */
+    struct hf_page_cipher *cipher = NULL;
+    HF_TRY(hf_page_cipher_new(&cipher));
+    enum hf_result result = hf_page_cipher_key(cipher, &(struct hf_page_key){{1}});
+    hf_page_cipher_free(&cipher);
+    if (result == HF_OK)
+        result = hf_siv_seal(key, HF_SPAN_OF(key), HF_SPAN_OF(text), out);
+    hf_siv_forget();
+    hf_libcrypto_guard();
+    return result;
+}
 
 struct hf_worker *hf_worker(void)
 {
@@ -41,15 +59,26 @@ void hf_worker_nonce(struct hf_worker *worker, uint8_t out[HF_GCM_NONCE_LEN])
     memcpy(out, worker->nonces + --worker->nonce_count * HF_GCM_NONCE_LEN, HF_GCM_NONCE_LEN);
 }
 
+/* What earlier calls left below, vector registers that a signal saved there among it. Serving threads have twice as much. */
+__attribute__((noinline)) static void wipe_stack(void)
+{
+    uint8_t below[256 * 1024];
+    hf_registers_wipe(); /* first: another signal may come */
+    hf_wipe(below, sizeof below);
+}
+
 static void wipe(struct hf_worker *worker)
 {
     hf_page_cipher_forget(worker->cipher);
     hf_siv_forget();
-    if (worker->plain) /* as in a worker whose memory ran out half-way */
+    if (worker->plain) /* always; a sanitized build's gcc cannot see it */
         hf_wipe(worker->plain, HF_MAX_IO + HF_PAGE_LEN);
     hf_wipe(worker->page, sizeof worker->page);
+    hf_wipe(worker->nonces, sizeof worker->nonces);
+    worker->nonce_count = 0;
     if (worker->request)
         hf_wipe(worker->request, worker->request_len);
+    wipe_stack();
 }
 
 void hf_worker_between(void)

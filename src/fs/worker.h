@@ -29,6 +29,8 @@ struct hf_worker {
     bool forget; /* atomic: wipe caches before the next request */
 };
 
+/* Once, after hf_secret_open and before anything of libcrypto: key schedules lie in the secret arena from then on. */
+HF_MUST_USE enum hf_result hf_worker_start(void);
 /* This thread's, made at first use; aborts without memory. */
 struct hf_worker *hf_worker(void);
 /* A fresh random nonce. */

@@ -20,6 +20,8 @@ enum hf_secret_kind hf_secret_kind(void);
 
 /* Zeroed memory from the arena, 16-byte aligned; NULL when it is full. */
 void *hf_secret_alloc(size_t len);
+/* True for memory that hf_secret_alloc gave; *ret_len (when not NULL): how much it can hold. */
+bool hf_secret_owns(const void *p, size_t *ret_len);
 /* Wipes and gives back *p (accepts NULL), sets *p to NULL. */
 void hf_secret_free(void *p_to_pointer);
 

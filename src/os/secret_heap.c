@@ -70,6 +70,16 @@ void *hf_secret_alloc(size_t len)
     return found;
 }
 
+bool hf_secret_owns(const void *p, size_t *ret_len)
+{
+    uintptr_t at = (uintptr_t)p;
+    if (at < heap_start + sizeof(struct block) || at >= heap_end)
+        return false;
+    if (ret_len)
+        *ret_len = ((const struct block *)p - 1)->len - sizeof(struct block);
+    return true;
+}
+
 /* Joins block with the one after it when they touch; the header that falls away is wiped. */
 static void merge_with_next(struct block *block)
 {

@@ -9,6 +9,8 @@
  * | CHECK   | -                                                          | PROGRESS-like messages HF_FS_FINDING: u8 severity | string path (<= 4095) | string what; then the reply: u64 objects | u64 findings |
  * | ROTATE  | u8 class                                                   | re-keys every file of the class to the current generation; HF_MSG_PROGRESS; u64 files |
  * | CLOSE   | -                                                          | -    settles, HEAD_CLOSE; then the program ends when the connection to the kernel does |
+ * CHECK and ROTATE stop when another request comes: they are answered first, HF_BUSY, then that request (ROTATE goes on where it was when it is sent again).
+ * A LOCK that cannot end (9 s in phase 1, 3 s in phase 2: a request hangs and holds its pages) is the filesystem's death.
  * When the control or key channel ends: every key is dropped, every node invalidated, every request answered EIO, the mount detached (if permitted), exit.
  *
  * Node map (descriptor 7, shared with the supervisor): a memfd; word 0 is the highest node id in use, from word 1 on one bit per node id that may have pages or attributes in the kernel.

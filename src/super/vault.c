@@ -12,7 +12,7 @@
 #include "os/disk.h"
 #include "os/file.h"
 
-enum { LOCK_TRIES = 50, LOCK_PAUSE_US = 20000 };
+enum { LOCK_TRIES = 150, LOCK_PAUSE_US = 20000 };
 
 static enum hf_result take_lock(struct hf_super *super, struct hf_error *error)
 {

@@ -294,26 +294,46 @@ static void terminate(void)
     CHECK_INT(kill(m.process.pid, SIGTERM), 0);
 }
 
-/* [CH-7]: within a second all is error, the program is gone, the mountpoint is free. */
-static void check_death(void (*cause)(void), bool stuck)
+enum { STUCK = 6 /* more than there are threads */ };
+
+static pid_t readers[STUCK];
+
+/* Requests that do not end, each holding a page. */
+static void hang(void)
 {
-    pid_t reader = 0;
-    if (!mounted_start())
-        return;
-    CHECK(use_a_file());
-    if (stuck) {
-        int fd = open(at("stuck"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-        CHECK(fd >= 0 && ftruncate(fd, 4096) == 0);
-        reader = fork();
-        if (reader == 0) {
+    int fd = open(at("stuck"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    CHECK(fd >= 0 && ftruncate(fd, STUCK << 20) == 0);
+    (void)close(dup(fd)); /* a first close asks the program; it would hang below */
+    for (int i = 0; i < STUCK; i++) {
+        readers[i] = fork();
+        if (readers[i] == 0) {
             char byte;
             (void)close(m.control);
             (void)close(m.enclave);
-            _exit(pread(fd, &byte, 1, 0) < 0 ? 0 : 1);
+            _exit(pread(fd, &byte, 1, (off_t)i << 20) < 0 ? 0 : 1);
         }
-        (void)close(fd);
-        (void)usleep(200000);
     }
+    (void)close(fd);
+    (void)usleep(200000);
+}
+
+static void check_readers_failed(void)
+{
+    for (int i = 0; i < STUCK; i++) {
+        int status = -1;
+        CHECK(waitpid(readers[i], &status, 0) == readers[i] && status == 0);
+    }
+}
+
+/* [CH-7]: within a second all is error, the program is gone, the mountpoint is free. */
+static void check_death(void (*cause)(void), bool stuck)
+{
+    if (!mounted_start())
+        return;
+    CHECK(use_a_file());
+    shared[9] = 'd'; /* a page that must still be written */
+    if (stuck)
+        hang();
     uint64_t since = hf_clock_ms();
     cause();
     CHECK(mounted_wait(WITHIN_MS) >= 0);
@@ -321,13 +341,10 @@ static void check_death(void (*cause)(void), bool stuck)
         (void)usleep(1000);
     CHECK(is_free());
     m.mounted = !is_free();
-    if (!stuck)
-        check_unreadable(0);
+    check_unreadable(0);
     CHECK(hf_clock_ms() - since < WITHIN_MS + 100);
-    if (reader > 0) {
-        int status = -1;
-        CHECK(waitpid(reader, &status, 0) == reader && status == 0);
-    }
+    if (stuck)
+        check_readers_failed();
     stop_using();
 }
 
@@ -352,6 +369,22 @@ TEST(death_by_signal)
 TEST(death_while_a_request_hangs)
 {
     check_death(kill_control, true);
+    mounted_end();
+}
+
+/* A lock that a hanging request holds up ends in death, not in a process that no signal can end. */
+TEST(a_lock_that_cannot_end)
+{
+    if (!mounted_start())
+        goto end;
+    CHECK(use_a_file());
+    hang();
+    CHECK_INT(ask_lock(2), HF_CLOSED);
+    CHECK(mounted_wait(WITHIN_MS) >= 0);
+    check_unreadable(0);
+    check_readers_failed();
+    stop_using();
+end:
     mounted_end();
 }
 
