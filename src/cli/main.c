@@ -11,7 +11,7 @@ static const struct verb {
     const char *options; /* as cli_parse wants them */
     enum hf_result (*run)(const struct cli_options *options, struct hf_error *error);
 } verbs[] = {
-    {"create", " element= tcti= attempts= delays= grace= inactivity= kdf= profile= no-recovery recovery-file= passcode-fd= ", cli_create},
+    {"create", " element= tcti= attempts= delays= grace= inactivity= kdf= profile= no-recovery trust-this-tpm recovery-file= passcode-fd= ", cli_create},
     {"open", " passcode-fd= locked foreground allow-other ", cli_open},
     {"unlock", " passcode-fd= ", cli_unlock},
     {"lock", " now ", cli_lock},
@@ -20,7 +20,7 @@ static const struct verb {
     {"passcode", " passcode-fd= new-passcode-fd= ", cli_passcode},
     {"protect", " class= ", cli_protect},
     {"rotate", " class= ", cli_rotate},
-    {"recover", " test recovery-file= new-passcode-fd= element= tcti= ", cli_recover},
+    {"recover", " test recovery-file= new-passcode-fd= element= tcti= trust-this-tpm ", cli_recover},
     {"recovery", " passcode-fd= recovery-file= ", cli_replace},
     {"erase", " yes ", cli_erase},
     {"export", " passcode-fd= ", cli_export},

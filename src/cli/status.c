@@ -96,6 +96,14 @@ static void print_json(const struct hf_owner_status *status)
     (void)printf("}");
 }
 
+/* The element's public parts say why it is called hardware. */
+static const char *trust_words(const struct hf_element_status *element)
+{
+    if (!element->hardware)
+        return " (emulated or unverified: not known to be hardware)";
+    return strstr(element->public_json, "\"trust\":\"certificate\"") ? " (EK certificate verified)" : " (hardware by its owner's word)";
+}
+
 static void print_human(const struct hf_owner_status *status)
 {
     const struct hf_enclave_status *enclave = &status->enclave;
@@ -111,7 +119,7 @@ static void print_human(const struct hf_owner_status *status)
         (void)printf(" (%s is under way)", verb_name(status->under_way));
     (void)printf("\n");
     if (element->kind == HF_ELEMENT_TPM2)
-        (void)printf("element: guesses counted by %s%s\n", element->vendor[0] ? element->vendor : "TPM", element->hardware ? "" : " (emulated or unverified: not known to be hardware)");
+        (void)printf("element: guesses counted by %s%s\n", element->vendor[0] ? element->vendor : "TPM", trust_words(element));
     else if (element->kind == HF_ELEMENT_SOFTWARE)
         (void)printf("element: software: %s; strength = passphrase x Argon2id\n", element->limit ? "the limit holds against this program only" : "no guess limit");
     (void)printf("tries: %u failed", element->failed);

@@ -76,6 +76,7 @@ static enum hf_result create_with(const struct cli_options *options, int mine, i
     hf_write_u32(&request, kind);
     hf_write_string(&request, options->tcti);
     hf_write_u8(&request, !options->no_recovery);
+    hf_write_u8(&request, options->trust_this_tpm);
     HF_TRY(cli_call(&the_link, &request, theirs, false, error, &body));
     hf_read_bytes(&body, bytes, sizeof bytes);
     hf_hex_encode(bytes, sizeof bytes, id);
@@ -343,6 +344,7 @@ static enum hf_result recover_with(const struct cli_options *options, int mine, 
     hf_write_u8(&request, options->test);
     hf_write_u32(&request, kind);
     hf_write_string(&request, options->tcti);
+    hf_write_u8(&request, options->trust_this_tpm);
     HF_TRY(cli_call(&the_link, &request, theirs, false, error, &body));
     if (options->test)
         (void)printf("%s: the recovery phrase opens it\n", the_link.vault);

@@ -9,7 +9,7 @@
  * | CLOSE    | -               | u8 force | - |
  * | STATUS   | -               | string vault (used when not open) | owner status |
  * | PASSCODE | secret          | string vault | - |
- * | RECOVER  | secret          | string vault | u8 test | u32 element kind | string tcti | u32 classes |
+ * | RECOVER  | secret          | string vault | u8 test | u32 element kind | string tcti | u8 trusted TPM | u32 classes |
  * | REPLACE  | secret          | string vault | -     a new recovery phrase |
  * | ROTATE   | -               | u8 class | u64 files     (PROGRESS first) |
  * | ERASE    | -               | string vault | - |
