@@ -15,7 +15,7 @@ static const struct {
     {"unlock", "unlock VAULT [--passcode-fd N]", "Unlocks an open vault."},
     {"lock", "lock VAULT [--now]", "Takes the keys of class complete away after the grace period, or at once with --now."},
     {"close", "close VAULT [--force]", "Unmounts and stops everything. --force: also when files are in use; they fail from then on."},
-    {"status", "status VAULT [--json]", "What the vault is and how strong it really is."},
+    {"status", "status [VAULT] [--json]", "What the vault is and how strong it really is; without VAULT, all open vaults of yours."},
     {"passcode", "passcode VAULT [--passcode-fd N --new-passcode-fd M]", "Changes the passcode. N and M may be the same descriptor: one line each."},
     {"protect", "protect [--class complete|unless-open|after-unlock|always] PATH...", "Sets the class of files and directories of an open vault, or shows it."},
     {"rotate", "rotate VAULT [--class C]", "Makes new class keys and re-encrypts the files under them. The vault must be open and unlocked."},

@@ -1,4 +1,4 @@
-/* cli/status.c: what a vault says about itself, for people and as one JSON object. */
+/* cli/status.c: what a vault says about itself, for people and as one JSON object [IF-3]. */
 #include "cli/cli.h"
 
 #include <stdio.h>
@@ -45,7 +45,9 @@ static void print_json(const struct hf_owner_status *status)
     const struct hf_policy *policy = &enclave->policy;
     char id[33];
     hf_hex_encode(enclave->vault_id, 16, id);
-    (void)printf("{\"vault_id\":\"%s\",\"state\":\"%s\",\"mountpoint\":", id, state_name(status->state));
+    (void)printf("{\"vault\":");
+    cli_json_string(status->vault);
+    (void)printf(",\"vault_id\":\"%s\",\"state\":\"%s\",\"mountpoint\":", id, state_name(status->state));
     if (status->mountpoint[0])
         cli_json_string(status->mountpoint);
     else
@@ -86,19 +88,19 @@ static void print_json(const struct hf_owner_status *status)
         (void)printf(",\"under_way\":\"%s\"", verb_name(status->under_way));
     else
         (void)printf(",\"under_way\":null");
-    (void)printf(",\"version\":\"%s\",\"enclave_sha256\":", HF_CLI_VERSION);
+    (void)printf(",\"version\":\"%s\",\"enclave_sha256\":", HF_VERSION);
     if (status->enclave_sha256[0])
         cli_json_string(status->enclave_sha256);
     else
         (void)printf("null");
-    (void)printf("}\n");
+    (void)printf("}");
 }
 
-static void print_human(const char *vault, const struct hf_owner_status *status)
+static void print_human(const struct hf_owner_status *status)
 {
     const struct hf_enclave_status *enclave = &status->enclave;
     const struct hf_element_status *element = &enclave->element;
-    (void)printf("%s: %s", vault, state_name(status->state));
+    (void)printf("%s: %s", status->vault, state_name(status->state));
     if (status->mountpoint[0])
         (void)printf(", at %s", status->mountpoint);
     if (status->state == HF_STATE_LOCKING)
@@ -127,10 +129,10 @@ static void print_human(const char *vault, const struct hf_owner_status *status)
         (void)printf("note: %s\n", enclave->note);
 }
 
-void cli_status_print(const char *vault, const struct hf_owner_status *status, bool json)
+void cli_status_print(const struct hf_owner_status *status, bool json)
 {
     if (json)
         print_json(status);
     else
-        print_human(vault, status);
+        print_human(status);
 }
