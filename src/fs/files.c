@@ -245,8 +245,11 @@ int hf_file_rewrap(struct hf_node *file, unsigned class)
         }
     }
     hf_wipe(plain, sizeof plain);
-    if (!failed)
+    if (!failed) {
+        const struct timespec times[2] = {st.st_atim, st.st_mtim};
         file->class = (uint8_t)class;
+        (void)hf_disk->futimens(file->fd, times);
+    }
     return failed;
 }
 

@@ -76,11 +76,13 @@ static int make_copy(struct hf_node *file, int dir_fd, unsigned class, const cha
     if (!failed)
         failed = hf_disk->fchmod(fd, st.st_mode & 07777);
     if (!failed)
-        failed = hf_disk->futimens(fd, times);
-    if (!failed)
         failed = -hf_errno(hf_content_put_header((*ret)->content, hf_epoch_now()));
     if (!failed)
         failed = -hf_errno(hf_content_fsync((*ret)->content));
+    if (!failed)
+        failed = hf_disk->futimens(fd, times);
+    if (!failed)
+        failed = hf_disk->fsync(fd);
     return failed;
 }
 

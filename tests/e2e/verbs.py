@@ -101,6 +101,50 @@ def keys():
     v.clean()
 
 
+def times():
+    """A file's time of change is its data's: what Holdfast writes for itself (headers, classes, keys, the cut of what was kept ready) does not move it."""
+    v = Vault(BUILD)
+    v.open()
+    path, then = v.path("file"), 10**18
+
+    def stays(what):
+        there = [os.lstat(os.path.join(b, n)).st_mtime_ns for b, _, names in os.walk(v.vault) for n in names if ".holdfast" not in b and not os.path.islink(os.path.join(b, n))]
+        check(then in there, f"{what}: the time moved: {[t - then for t in there]}") # on the disk: the kernel would show what it remembers
+
+    fd = os.open(path, os.O_RDWR | os.O_CREAT)
+    os.write(fd, b"x" * 90000)
+    os.ftruncate(fd, 50001)
+    os.utime(fd, ns=(then, then))
+    stays("utime")
+    os.fsync(fd)
+    stays("fsync")
+    os.setxattr(fd, "user.x", b"1")
+    os.fchmod(fd, 0o600)
+    os.link(path, path + "2")
+    os.rename(path + "2", path + "3")
+    os.unlink(path + "3")
+    os.close(fd)
+    stays("attributes and names")
+    for what, words in (("raise", ("protect", "--class", "complete", path)), ("lower", ("protect", "--class", "after-unlock", path)), ("rotate", ("rotate", v.vault)), ("lock", ("lock", "--now", v.vault))):
+        v.must(*words)
+        stays(what)
+    v.unlock()
+    for size in (70000, 200000, 3):
+        with open(path, "r+b") as f:
+            f.truncate(size)
+            f.seek(size // 2)
+            f.write(b"y")
+        os.utime(path, ns=(then, then))
+    time.sleep(5.5)
+    stays("settle")
+    v.close()
+    stays("close")
+    v.open()
+    check(os.stat(path).st_mtime_ns == then, "and it is shown")
+    v.close()
+    v.clean()
+
+
 def erase_busy():
     v = Vault(BUILD, recovery=True)
     v.open()
@@ -277,6 +321,6 @@ def protect_full():
     v.clean()
 
 
-for part in sys.argv[2:] or ("keys", "erase_busy", "export", "ways_to_open", "protect_full"):
+for part in sys.argv[2:] or ("keys", "times", "erase_busy", "export", "ways_to_open", "protect_full"):
     globals()[part]()
 finish()
