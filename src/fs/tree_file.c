@@ -23,11 +23,8 @@ int hf_tree_open(uint64_t id, int flags)
     int failed = use(id, true, &file);
     if (failed)
         return failed;
-    if ((flags & O_TRUNC) && file->content->dynamic.size > 0) {
-        hf_dirty(file);
-        file->changes++;
-        failed = -hf_errno(hf_content_truncate(file->content, 0));
-    }
+    if (flags & O_TRUNC)
+        failed = hf_file_truncate(file, 0);
     if (!failed)
         file->opens++;
     hf_file_done(file);

@@ -106,6 +106,16 @@ static void look_for_strangers(struct walk *walk, uint64_t id, const char *path)
     hf_tree_leave();
 }
 
+static void check_attributes(struct walk *walk, uint64_t id, const char *path)
+{
+    ssize_t list = hf_tree_listxattr(id, (char *)walk->buffer, HF_MAX_IO);
+    bool good = list != -EIO;
+    for (const char *name = (const char *)walk->buffer; good && list > 0 && name < (const char *)walk->buffer + list; name += strlen(name) + 1)
+        good = hf_tree_getxattr(id, name, NULL, 0) != -EIO;
+    if (!good)
+        report(walk, path, "its extended attributes are not authentic");
+}
+
 static void walk_dir(struct walk *walk, uint64_t id, const char *path);
 
 static void walk_entry(struct walk *walk, uint64_t parent, const char *name, const char *path)
@@ -141,8 +151,10 @@ static void walk_dir(struct walk *walk, uint64_t id, const char *path)
         report(walk, *path ? path : "/", "the directory's record (.hf) is missing or not authentic: it, its place, mode or owner was changed");
     else if ((failed && failed != -ENOKEY) || names.failed)
         report(walk, *path ? path : "/", "the directory could not be read");
-    else if (!failed)
+    else if (!failed && walk->finding) {
         look_for_strangers(walk, id, *path ? path : "/");
+        check_attributes(walk, id, *path ? path : "/");
+    }
     for (size_t i = 0; i < names.len; i++) {
         if (!atomic_load(&stopped))
             walk_entry(walk, id, names.names[i], path);
@@ -175,9 +187,7 @@ static void check_file(struct walk *walk, struct hf_entry *entry, const char *pa
         report(walk, path, text);
     }
     hf_tree_release(entry->id);
-    ssize_t list = hf_tree_listxattr(entry->id, (char *)walk->buffer, HF_MAX_IO);
-    if (list == -EIO)
-        report(walk, path, "its extended attributes are not authentic");
+    check_attributes(walk, entry->id, path);
 }
 
 static void check_entry(struct walk *walk, struct hf_entry *entry, const char *path)

@@ -29,6 +29,7 @@ static void answer_now(struct hf_super *super, struct hf_job *job)
     status.state = super->gone || super->known.element.state == HF_ELEMENT_ERASED ? HF_STATE_ERASED : super->state;
     if (super->mounted)
         memcpy(status.mountpoint, super->mountpoint, sizeof status.mountpoint);
+    memcpy(status.vault, super->vault, sizeof status.vault);
     status.enclave = super->known;
     status.open_unless_open = super->known_open_unless_open;
     status.pid_super = (uint32_t)getpid();

@@ -37,7 +37,7 @@ def status(body):
 
 
 def policy(attempts, delays):
-    return struct.pack("<II", attempts, len(delays)) + b"".join(struct.pack("<I", d) for d in delays) + struct.pack("<Q", 0)
+    return struct.pack("<II", attempts, len(delays)) + b"".join(struct.pack("<I", d) for d in delays) + struct.pack("<QB", 0, 0)
 
 
 def fresh(attempts, delays):

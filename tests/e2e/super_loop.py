@@ -114,6 +114,16 @@ expect(0, "create", vault, "--element", "software", "--kdf", "128,6", "--grace",
 open_vault()
 check("START" in log(), "START reaches the filesystem")
 
+# [IF-3]
+FIELDS = """vault vault_id mountpoint state element classes open_unless_open failed_since_unlock grace_left_s generation settings pids secret_memory note
+under_way version enclave_sha256""".split()
+now = json.loads(run_("status", vault, "--json").text)
+check(set(now) == set(FIELDS), f"the fields of status: {sorted(set(now) ^ set(FIELDS))}")
+check({"kind", "hardware", "vendor", "failed", "limit", "retry_after_s", "erase"} <= set(now["element"]) and now["mountpoint"] == mount, "and the element's")
+check(set(now["pids"]) == {"holdfast-super", "holdfast-enclave", "holdfast-element", "holdfast-fs"}, "all programs")
+listed = json.loads(run_("status", "--json").text)["vaults"]
+check([v["vault"] for v in listed] == [vault] and listed[0]["state"] == "unlocked", f"status without a vault: {listed}")
+
 # [CH-8] a lock asked for while an unlock runs: at once at the filesystem, behind the unlock at the enclave, and it wins
 unlock = Command("unlock", vault, passcode=PASS)
 under_way("unlock")

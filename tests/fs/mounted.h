@@ -1,5 +1,5 @@
 /* tests/fs/mounted.h: fs_on_fake_tree as a process, mounted at a directory of its own, with the test in the supervisor's and the enclave's place.
- * Whatever happens to the test, the mount goes: mounted_end, atexit and the handler of the clock do it, and the program's own helper after a SIGKILL. */
+ * Whatever happens to the test, the mount goes: mounted_end, atexit and the thread that waits for the clock do it, and the program's own helper after a SIGKILL. */
 #ifndef HF_TESTS_FS_MOUNTED_H
 #define HF_TESTS_FS_MOUNTED_H
 
@@ -34,6 +34,8 @@ static struct {
     bool mounted;
 } m = {.control = -1, .enclave = -1, .fuse = -1, .nodes = -1, .process = {.pidfd = -1}};
 
+/* Held while a mount is made or taken away; by the clock's thread for good. */
+static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
 static uint8_t message_buffer[HF_IPC_MAX];
 
 /* An enclave that has no key. */
@@ -49,7 +51,7 @@ static inline void *answer_locked(void *arg)
     return NULL;
 }
 
-static inline void mounted_clean(void)
+static inline void clean(void)
 {
     if (m.mounted && umount2(m.dir, MNT_FORCE) < 0) /* aborts the connection, in use or not: nobody hangs on it after */
         (void)umount2(m.dir, MNT_DETACH);
@@ -62,12 +64,22 @@ static inline void mounted_clean(void)
     m.dir[0] = '\0';
 }
 
-static inline void on_clock(int signal)
+static inline void mounted_clean(void)
 {
-    static const char text[] = "the test did not end in time\n";
-    (void)!write(2, text, sizeof text - 1);
-    mounted_clean();
-    _exit(signal);
+    pthread_mutex_lock(&making);
+    clean();
+    pthread_mutex_unlock(&making);
+}
+
+/* A thread, since the main one may hang in a call on the mount where no signal reaches it. */
+static inline void *wait_for_clock(void *arg)
+{
+    int got = 0;
+    (void)sigwait(arg, &got);
+    (void)fprintf(stderr, "the test was ended by signal %d\n", got);
+    pthread_mutex_lock(&making);
+    clean();
+    _exit(got);
 }
 
 /* False: this machine does not let us mount. */
@@ -148,6 +160,7 @@ static inline void mounted_spawn(void)
     static const char *const env[] = {"PATH=/usr/bin:/bin", "ASAN_OPTIONS=detect_leaks=0", NULL};
     static int enclave_end;
     int control[2], enclave[2];
+    pthread_mutex_lock(&making);
     ssize_t len = readlink("/proc/self/exe", program, sizeof program - 1);
     program[len < 0 ? 0 : len] = '\0';
     char *slash = strrchr(program, '/');
@@ -171,6 +184,7 @@ static inline void mounted_spawn(void)
     m.control = control[0];
     enclave_end = m.enclave = enclave[0];
     HF_ASSERT(pthread_create(&m.answering, NULL, answer_locked, &enclave_end) == 0);
+    pthread_mutex_unlock(&making);
 }
 
 static inline bool mounted_start(void)
@@ -266,11 +280,16 @@ static inline bool faults(const volatile uint8_t *byte)
             return 0;                                                                                                                                     \
         }                                                                                                                                                 \
         (void)atexit(mounted_clean);                                                                                                                      \
-        (void)signal(SIGALRM, on_clock);                                                                                                                  \
-        (void)signal(SIGTERM, on_clock);                                                                                                                  \
-        (void)signal(SIGINT, on_clock);                                                                                                                   \
+        static sigset_t ends;                                                                                                                             \
+        pthread_t clock_thread;                                                                                                                           \
+        (void)sigemptyset(&ends);                                                                                                                         \
+        (void)sigaddset(&ends, SIGALRM);                                                                                                                  \
+        (void)sigaddset(&ends, SIGTERM);                                                                                                                  \
+        (void)sigaddset(&ends, SIGINT);                                                                                                                   \
+        (void)pthread_sigmask(SIG_BLOCK, &ends, NULL);                                                                                                    \
+        HF_ASSERT(pthread_create(&clock_thread, NULL, wait_for_clock, &ends) == 0);                                                                       \
         (void)signal(SIGPIPE, SIG_IGN);                                                                                                                   \
-        (void)alarm(180);                                                                                                                                 \
+        (void)alarm(120);                                                                                                                                 \
         return check_run_all();                                                                                                                           \
     }
 
