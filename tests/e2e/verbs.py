@@ -145,6 +145,39 @@ def times():
     v.clean()
 
 
+def raise_and_lower():
+    """[FC-9] A raised file has a fresh key and fresh ciphertext in a fresh file; a lowered one keeps both."""
+    v = Vault(BUILD)
+    v.open()
+    path = v.path("file")
+    with open(path, "wb") as f:
+        f.write(b"content" * 10000)
+    os.link(path, v.path("second"))
+    p = v.run("protect", "--class", "complete", path)
+    check(p.returncode == 1 and "several names" in p.stderr, f"a file of two names keeps its class and is named: {p.returncode} {p.stderr.strip()}")
+    os.unlink(v.path("second"))
+
+    def on_disk():
+        for n in os.listdir(v.vault):
+            where = os.path.join(v.vault, n)
+            if n != ".hf" and os.path.isfile(where) and not os.path.islink(where):
+                data = open(where, "rb").read()
+                return os.stat(where).st_ino, data[224:256], data[8192:] # inode, the key's commitment, pages from the second on
+        return None
+
+    before = on_disk()
+    v.must("protect", "--class", "complete", path)
+    raised = on_disk()
+    check(before and raised and all(a != b for a, b in zip(before, raised)), "raised: another file, another key, other ciphertext")
+    v.must("protect", "--class", "after-unlock", path)
+    lowered = on_disk()
+    check(lowered == raised, "lowered: the same file, key and ciphertext")
+    v.lock()
+    check(open(path, "rb").read() == b"content" * 10000, "lowered: it can be read while locked")
+    v.close()
+    v.clean()
+
+
 def erase_busy():
     v = Vault(BUILD, recovery=True)
     v.open()
@@ -321,6 +354,6 @@ def protect_full():
     v.clean()
 
 
-for part in sys.argv[2:] or ("keys", "times", "erase_busy", "export", "ways_to_open", "protect_full"):
+for part in sys.argv[2:] or ("keys", "times", "raise_and_lower", "erase_busy", "export", "ways_to_open", "protect_full"):
     globals()[part]()
 finish()
