@@ -297,6 +297,20 @@ int hf_file_truncate(struct hf_node *file, uint64_t size)
     return failed || !same ? failed : hf_disk->futimens(file->fd, times);
 }
 
+void hf_file_discard(struct hf_node *file)
+{
+    pthread_rwlock_wrlock(&file->lock);
+    if (file->kind != HF_NODE_DIR && file->opens == 0 && file->fd >= 0) {
+        struct stat st;
+        if (!file->last && hf_disk->fstat(file->fd, &st) == 0 && (file->last = malloc(sizeof st)) != NULL)
+            *file->last = st;
+        hf_content_free(&file->content);
+        (void)hf_disk->close(file->fd);
+        file->fd = -1;
+    }
+    pthread_rwlock_unlock(&file->lock);
+}
+
 /* --- attributes --- */
 
 void hf_file_attr(const struct hf_node *node, struct stat *st)

@@ -13,6 +13,9 @@ void hf_file_done(struct hf_node *file);
 /* In use, exclusively. The time of change follows also when the size is that already. */
 HF_MUST_USE int hf_file_truncate(struct hf_node *file, uint64_t size);
 
+/* An unlinked file that nobody has open lets go of everything at once: it may wait long for the kernel's forget or a settle. Takes the node's lock. */
+void hf_file_discard(struct hf_node *file);
+
 /* The three below: hf_ns held, the node's lock held exclusively. */
 HF_MUST_USE int hf_file_label(struct hf_node *file); /* descriptor, static part and metadata are there */
 HF_MUST_USE int hf_file_bind(struct hf_node *file);  /* … and fit the name and attributes that the disk shows */

@@ -7,6 +7,7 @@
 #include "fs/files.h"
 #include "fs/settle.h"
 #include "fs/treepart.h"
+#include "keys/wipe.h"
 #include "os/disk.h"
 
 /* The disk's attributes of a node. hf_ns held. */
@@ -78,6 +79,11 @@ static int set_file(struct hf_node *file, const struct stat *from, const struct 
     if (!failed) {
         const struct hf_file_static *header = &file->content->header;
         failed = -hf_errno(hf_attr_mac(header->class, header->class_generation, header->file_id, to->st_mode & 07777, to->st_uid, to->st_gid, mac));
+    }
+    if (!failed && hf_equal_ct(mac, file->content->meta.attr_mac, sizeof mac)) {
+        failed = hf_disk->fchmod(file->fd, to->st_mode & 07777); /* nothing but its ctime changes */
+        pthread_rwlock_unlock(&file->lock);
+        return failed;
     }
     if (!failed)
         failed = hf_evidence_put(file, HF_EVIDENCE_ATTR, mac);

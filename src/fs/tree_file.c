@@ -41,9 +41,11 @@ void hf_tree_release(uint64_t id)
     pthread_rwlock_wrlock(&file->lock);
     if (file->opens > 0)
         file->opens--;
-    bool idle = file->opens == 0;
+    bool idle = file->opens == 0, gone = file->unlinked;
     pthread_rwlock_unlock(&file->lock);
-    if (idle)
+    if (idle && gone)
+        hf_file_discard(file);
+    else if (idle)
         hf_node_idle(file);
 }
 
