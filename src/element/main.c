@@ -1,5 +1,7 @@
-/* holdfast-element: the one program that gives S and D, and counts the tries. Started by the supervisor with descriptor 3 to the enclave. */
+/* holdfast-element: the one program that gives S and D, and counts the tries. Started by the supervisor with descriptor 3 to the enclave,
+ * or with --packaged by the enclave's connection, on descriptor 3 too (proto/packaged.h). */
 #include <stdio.h>
+#include <string.h>
 
 #include "crypto/wrap.h"
 #include "element/serve.h"
@@ -16,9 +18,9 @@ static int run(void *arg)
     return hf_element_serve(HF_FD_ELEMENT_ENCLAVE);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-    static const char *const keep[] = {"XDG_STATE_HOME", "HOME",
+    static const char *const keep[] = {"XDG_STATE_HOME", "HOME", "STATE_DIRECTORY",
 #ifdef HF_TESTING
                                        "HF_TEST_SECRET_LOG", "HF_TEST_NO_MEMFD_SECRET",
 #endif
@@ -27,6 +29,8 @@ int main(void)
     struct hf_error error = {0};
     struct hf_boot_time now;
     enum hf_result result = hf_sandbox_harden(keep, fds, 1, &error);
+    if (result == HF_OK && argc == 2 && strcmp(argv[1], "--packaged") == 0)
+        result = hf_element_attach(&error);
     if (result == HF_OK)
         result = hf_secret_open(STACK_LEN, HEAP_LEN, &error);
     if (result == HF_OK)

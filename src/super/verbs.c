@@ -177,6 +177,27 @@ void hf_verb_status(struct hf_super *super, struct hf_job *job)
         hf_super_ready(super, job, path, status_started);
 }
 
+/* --- where secrets go --- */
+
+void hf_verb_secrets(struct hf_super *super, struct hf_job *job)
+{
+    char path[4096];
+    uint8_t bytes[128];
+    struct hf_writer body;
+    struct hf_error error = {.result = HF_OK};
+    if (!read_path(super, job, path))
+        return;
+    bool creating = hf_read_u8(&job->body) != 0;
+    if (!ended(super, job))
+        return;
+    enum hf_result result = super->mounted || creating ? HF_OK : hf_super_attach(super, path, &error);
+    if (result == HF_OK && !super->mounted)
+        result = hf_packaged_choose(super, creating, &error);
+    hf_writer_init(&body, bytes, sizeof bytes);
+    hf_write_string(&body, super->secrets_name);
+    hf_job_end(super, job, &error, &body);
+}
+
 /* --- passcode, recovery, erase: on an open or a closed vault --- */
 
 static void ask_passcode(struct hf_super *super, struct hf_job *job, struct hf_answer *answer)
