@@ -90,26 +90,12 @@ static enum hf_result provision(struct server *server, struct exchange *x, const
     return result;
 }
 
-/* u32 attempts | u32 delay_count | delays: the part of the policy that the element counts by. */
-static void read_limits(struct hf_reader *reader, struct hf_policy *ret)
-{
-    *ret = (struct hf_policy){0};
-    ret->attempts = hf_read_u32(reader);
-    ret->delay_count = hf_read_u32(reader);
-    if (ret->delay_count > HF_KEYBAG_DELAYS_MAX) {
-        ret->delay_count = 0;
-        hf_reader_reject(reader);
-    }
-    for (uint32_t i = 0; i < ret->delay_count; i++)
-        ret->delay_s[i] = hf_read_u32(reader);
-}
-
 static enum hf_result on_provision(struct server *server, struct exchange *x)
 {
     struct hf_element_auth auth;
     struct hf_policy policy;
     hf_read_bytes(&x->in, auth.bytes, sizeof auth.bytes);
-    read_limits(&x->in, &policy);
+    hf_limits_read(&x->in, &policy);
     enum hf_result result = hf_reader_end(&x->in) != HF_OK ? HF_PROTOCOL : provision(server, x, &auth, &policy);
     hf_element_auth_wipe(&auth);
     return result;
@@ -121,7 +107,7 @@ static enum hf_result on_fresh(struct server *server, struct exchange *x)
     struct hf_policy policy;
     char tcti[HF_KEYBAG_TCTI_MAX];
     hf_read_bytes(&x->in, auth.bytes, sizeof auth.bytes);
-    read_limits(&x->in, &policy);
+    hf_limits_read(&x->in, &policy);
     uint32_t kind = hf_read_u32(&x->in);
     hf_read_string(&x->in, tcti, sizeof tcti);
     enum hf_result result = hf_reader_end(&x->in) != HF_OK || kind > HF_ELEMENT_TPM2 ? HF_PROTOCOL : pick(server, kind, &x->error);

@@ -4,7 +4,7 @@
 #include "enclave/enclave.h"
 #include "os/sandbox.h"
 
-/* Everything the enclave may ask of the kernel, and why. */
+/* [PR-4] Everything the enclave may ask of the kernel, and why. */
 #define ANY(name) {SYS_##name, -1, 0, 0}
 static const struct hf_sandbox_rule allowed[] = {
     ANY(recvmsg), ANY(sendmsg), ANY(close),                   /* its channels, and the secret descriptors that come over them */
