@@ -39,10 +39,12 @@ struct cli_secret {
 /* A connection to the vault's supervisor, and the child when this command started it. */
 struct cli_link {
     char vault[4096];
+    bool foreign; /* the keybag is another user's: packaged */
     bool have_id;
     uint8_t vault_id[16];
     uint32_t element_kind; /* from the public header; AUTO when there is none */
     int socket;
+    int secret, handed; /* where secrets go and come from; the end that a verb hands on (-1: none) */
     bool living; /* it served the vault before */
     struct hf_process child;
     uint8_t out[HF_IPC_MAX], in[HF_IPC_MAX];
@@ -77,7 +79,8 @@ void cli_secret_free(struct cli_secret **secret);
 void cli_json_string(const char *text);
 enum hf_result cli_ask(const char *prompt, int fd, bool twice, struct cli_secret *ret, struct hf_error *error);
 enum hf_result cli_strong_enough(const struct cli_secret *secret, uint32_t element_kind, struct hf_error *error);
-enum hf_result cli_secret_pair(int ret_ends[2], struct hf_error *error);
+/* Where the vault's secrets go: a pair of which the verb hands one end on, or (packaged mode) a connection to the enclave [PK-2]. */
+enum hf_result cli_secret_open(struct cli_link *link, bool creating, struct hf_error *error);
 enum hf_result cli_secret_send(int end, uint8_t kind, const void *bytes, size_t len, struct hf_error *error);
 
 /* phrase.c */
