@@ -218,6 +218,35 @@ open('{fake}/got', 'wb').write(got)
     got = open(os.path.join(fake, "got"), "rb").read() if os.path.exists(os.path.join(fake, "got")) else None
     check(got == b"", f"what it got: {got}")
 
+    # an open vault: mounted by the owner, its keys in the system's enclave, whose death ends it
+    if os.path.exists("/dev/fuse") and os.path.exists("/usr/bin/python3"):
+        shutil.copy(os.path.join(os.path.dirname(os.path.abspath(__file__)), "mock_fs.py"), os.path.join(bin, "holdfast-fs"))
+        os.chmod(os.path.join(bin, "holdfast-fs"), 0o755)
+        open(os.path.join(bin, "mock.log"), "w").close()
+        os.chmod(os.path.join(bin, "mock.log"), 0o666)
+        mount = os.path.join(homes[owner.pw_name], "mount")
+        os.mkdir(mount, 0o700)
+        os.chown(mount, owner.pw_uid, owner.pw_gid)
+        run(0, owner, "open", vault, mount, "--passcode-fd", "0", input=OTHER + "\n")
+        now = json.loads(run(0, owner, "status", vault, "--json").stdout)
+        check(now["state"] == "unlocked" and now["classes"]["complete"], f"open: {now}")
+        check([uid_of(now["pids"].get(p, 0)) for p in ("holdfast-super", "holdfast-fs")] == [owner.pw_uid] * 2, f"the owner's programs: {now['pids']}")
+        check([now["pids"][p] for p in ("holdfast-enclave", "holdfast-element")] == running("holdfast-enclave") + running("holdfast-element"), f"and the system's: {now['pids']}")
+        run(0, owner, "lock", vault, "--now")
+        now = json.loads(run(0, owner, "status", vault, "--json").stdout)
+        check(now["state"] == "locked" and not now["classes"]["complete"], f"locked: {now}")
+        run(3, owner, "unlock", vault, "--passcode-fd", "0", input="the wrong words, thirty and more\n")
+        run(0, owner, "unlock", vault, "--passcode-fd", "0", input=OTHER + "\n")
+        run(0, owner, "close", vault)
+        check(mount not in open("/proc/mounts").read(), "closed")
+        run(0, owner, "open", vault, mount, "--passcode-fd", "0", input=OTHER + "\n")
+        for pid in running("holdfast-enclave"):
+            os.kill(pid, 9)
+        until = time.monotonic() + 10
+        while time.monotonic() < until and mount in open("/proc/mounts").read():
+            time.sleep(0.05)
+        check(mount not in open("/proc/mounts").read(), "the enclave's death takes the mount away")
+
     # erase; then the programs of the vault end
     run(0, owner, "erase", vault, "--yes")
     check(not os.path.exists(os.path.join(keys, "keybag")), "the keybag is gone")
