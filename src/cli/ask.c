@@ -113,6 +113,29 @@ static enum hf_result from_terminal(int tty, const char *prompt, struct cli_secr
     return result;
 }
 
+static bool pinentry_asked;
+
+void cli_use_pinentry(bool asked)
+{
+    pinentry_asked = asked;
+}
+
+/* tty < 0: pinentry */
+static enum hf_result ask_once(int tty, const char *prompt, struct cli_secret *ret, struct hf_error *error)
+{
+    return tty < 0 ? cli_pinentry(prompt, ret, error) : from_terminal(tty, prompt, ret, error);
+}
+
+static enum hf_result ask_again(int tty, const struct cli_secret *first, struct hf_error *error)
+{
+    struct cli_secret *again = cli_secret_new();
+    enum hf_result result = again ? ask_once(tty, "The same again", again, error) : HF_NO_MEMORY;
+    if (result == HF_OK && (again->len != first->len || memcmp(again->bytes, first->bytes, first->len) != 0))
+        result = hf_fail(error, HF_USAGE, "the two are not the same; nothing was changed");
+    cli_secret_free(&again);
+    return result;
+}
+
 enum hf_result cli_ask(const char *prompt, int fd, bool twice, struct cli_secret *ret, struct hf_error *error)
 {
     if (!ret)
@@ -121,27 +144,20 @@ enum hf_result cli_ask(const char *prompt, int fd, bool twice, struct cli_secret
         HF_TRY(read_line(fd, ret, error));
         return ret->len ? HF_OK : hf_fail(error, HF_USAGE, "descriptor %d: an empty passcode", fd);
     }
-    HF_CLEANUP(fd) int tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
-    if (tty < 0)
+    HF_CLEANUP(fd) int tty = cli_pinentry_wanted(pinentry_asked) ? -1 : open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+    if (tty < 0 && !cli_pinentry_wanted(pinentry_asked))
         return hf_fail(error, HF_USAGE, "no terminal to ask for the passcode on; use --passcode-fd");
-    HF_TRY(from_terminal(tty, prompt, ret, error));
-    if (ret->len == 0 && twice) {
+    HF_TRY(ask_once(tty, prompt, ret, error));
+    if (ret->len == 0 && twice && tty >= 0) {
         char words[256];
         cli_words(6, words, sizeof words);
         (void)dprintf(tty, "Here is one, of six random words; write it down and type it: \n\n    %s\n\n", words);
         explicit_bzero(words, sizeof words);
-        HF_TRY(from_terminal(tty, prompt, ret, error));
+        HF_TRY(ask_once(tty, prompt, ret, error));
     }
     if (ret->len == 0)
-        return hf_fail(error, HF_USAGE, "an empty passcode");
-    if (!twice)
-        return HF_OK;
-    struct cli_secret *again = cli_secret_new();
-    enum hf_result result = again ? from_terminal(tty, "The same again", again, error) : HF_NO_MEMORY;
-    if (result == HF_OK && (again->len != ret->len || memcmp(again->bytes, ret->bytes, ret->len) != 0))
-        result = hf_fail(error, HF_USAGE, "the two are not the same; nothing was changed");
-    cli_secret_free(&again);
-    return result;
+        return hf_fail(error, HF_USAGE, "an empty passcode; `holdfast passphrase` makes one");
+    return twice ? ask_again(tty, ret, error) : HF_OK;
 }
 
 enum hf_result cli_strong_enough(const struct cli_secret *secret, uint32_t element_kind, struct hf_error *error)

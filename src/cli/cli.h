@@ -18,7 +18,7 @@
 struct cli_options {
     const char *words[64]; /* what is no option: the vault, the mountpoint, paths */
     size_t word_count;
-    bool help, json, now, force, locked, foreground, allow_other, yes, test, no_recovery, trust_this_tpm;
+    bool help, json, now, force, locked, foreground, allow_other, yes, test, no_recovery, trust_this_tpm, pinentry;
     int passcode_fd, new_passcode_fd; /* -1: the terminal */
     const char *recovery_file;
     unsigned class; /* 0: none given */
@@ -78,6 +78,10 @@ struct cli_secret *cli_secret_new(void);
 void cli_secret_free(struct cli_secret **secret);
 void cli_json_string(const char *text);
 enum hf_result cli_ask(const char *prompt, int fd, bool twice, struct cli_secret *ret, struct hf_error *error);
+void cli_use_pinentry(bool asked);
+/* pinentry.c: its window in the terminal's place, when it is asked for or there is a desktop and no terminal. */
+bool cli_pinentry_wanted(bool asked);
+enum hf_result cli_pinentry(const char *prompt, struct cli_secret *ret, struct hf_error *error);
 enum hf_result cli_strong_enough(const struct cli_secret *secret, uint32_t element_kind, struct hf_error *error);
 /* Where the vault's secrets go: a pair of which the verb hands one end on, or (packaged mode) a connection to the enclave [PK-2]. */
 enum hf_result cli_secret_open(struct cli_link *link, bool creating, struct hf_error *error);

@@ -222,18 +222,35 @@ open('{fake}/got', 'wb').write(got)
 
     # the vault in use: the owner's filesystem over the keys of another user
     mounted = os.path.join(homes[owner.pw_name], "mounted")
-    done = as_user(owner, ["mkdir", mounted])
+    shell = lambda script: as_user(owner, ["sh", "-c", script])
+    shell(f"mkdir -m 700 {mounted}")
     run(3, owner, "open", vault, mounted, "--passcode-fd", "0", input="not the right passcode at all\n")
     run(0, owner, "open", vault, mounted, "--passcode-fd", "0", input=OTHER + "\n")
-    shell = lambda script: as_user(owner, ["sh", "-c", script])
+    now = json.loads(run(0, owner, "status", vault, "--json").stdout)
+    check(now["state"] == "unlocked" and now["classes"]["complete"], f"open: {now}")
+    users = {p: open(f"/proc/{pid}/status").read().split("Uid:\t")[1].split()[0] for p, pid in now["pids"].items()}
+    check(users == {p: str((holdfast if p in ("holdfast-enclave", "holdfast-element") else owner).pw_uid) for p in users} and len(users) == 4, f"whose programs: {users}")
+    check([now["pids"][p] for p in ("holdfast-enclave", "holdfast-element")] == running("holdfast-enclave") + running("holdfast-element"), f"and the system's: {now['pids']}")
     check(shell(f"mkdir {mounted}/c && {bin}/holdfast protect {mounted}/c --class complete && echo kept > {mounted}/c/file").returncode == 0, "a protected file is written")
-    run(0, owner, "lock", vault, "--now")
-    check(shell(f"cat {mounted}/c/file").returncode != 0, "locked")
-    run(0, owner, "unlock", vault, "--passcode-fd", "0", input=OTHER + "\n")
-    check(shell(f"cat {mounted}/c/file").stdout == "kept\n", "and back after the unlock")
     for name in ("keybag", "head"):
         cannot_read(os.path.join(keys, name), f"{name} of the open vault")
+    run(0, owner, "lock", vault, "--now")
+    now = json.loads(run(0, owner, "status", vault, "--json").stdout)
+    check(now["state"] == "locked" and not now["classes"]["complete"], f"locked: {now}")
+    check(shell(f"cat {mounted}/c/file").returncode != 0, "its file is not there")
+    run(3, owner, "unlock", vault, "--passcode-fd", "0", input="the wrong words, thirty and more\n")
+    run(0, owner, "unlock", vault, "--passcode-fd", "0", input=OTHER + "\n")
+    check(shell(f"cat {mounted}/c/file").stdout == "kept\n", "and back after the unlock")
     run(0, owner, "close", vault)
+    check(mounted not in open("/proc/mounts").read(), "closed")
+    run(0, owner, "open", vault, mounted, "--passcode-fd", "0", input=OTHER + "\n")
+    check(shell(f"cat {mounted}/c/file").stdout == "kept\n", "and after another opening")
+    for pid in running("holdfast-enclave"):
+        os.kill(pid, 9)
+    until = time.monotonic() + 10
+    while time.monotonic() < until and mounted in open("/proc/mounts").read():
+        time.sleep(0.05)
+    check(mounted not in open("/proc/mounts").read(), "the enclave's death takes the mount away")
 
     # the same with a TPM, which holdfast alone reaches
     tpm = element.Swtpm()
