@@ -14,7 +14,7 @@ _holdfast() {
     --*-fd | --attempts | --delays | --grace | --inactivity | --kdf | --tcti | --words) return ;;
     esac
     if [[ $word == -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "$("$program" help "$verb" 2>/dev/null | sed -n '/^holdfast /,/^    /p' | grep -oE -- '--[a-z-]+' | sort -u) --help" -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W "$("$program" help "$verb" 2>/dev/null | sed -n '/^holdfast /,/^    /p' | grep -oE -- '--[a-z-]+' | sort -u) $([[ " create open unlock passcode recover recovery export check " == *" $verb "* ]] && echo --pinentry) --help" -- "$word")
     elif [ "$verb" = recovery ] && [ "$COMP_CWORD" = 2 ]; then
         mapfile -t COMPREPLY < <(compgen -W replace -- "$word")
     elif [ "$verb" = protect ]; then

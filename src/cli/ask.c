@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include <zxcvbn.h>
 
 #include "os/file.h"
+#include "proto/packaged.h"
 
 struct cli_secret *cli_secret_new(void)
 {
@@ -111,6 +113,29 @@ static enum hf_result from_terminal(int tty, const char *prompt, struct cli_secr
     return result;
 }
 
+static bool pinentry_asked;
+
+void cli_use_pinentry(bool asked)
+{
+    pinentry_asked = asked;
+}
+
+/* tty < 0: pinentry */
+static enum hf_result ask_once(int tty, const char *prompt, struct cli_secret *ret, struct hf_error *error)
+{
+    return tty < 0 ? cli_pinentry(prompt, ret, error) : from_terminal(tty, prompt, ret, error);
+}
+
+static enum hf_result ask_again(int tty, const struct cli_secret *first, struct hf_error *error)
+{
+    struct cli_secret *again = cli_secret_new();
+    enum hf_result result = again ? ask_once(tty, "The same again", again, error) : HF_NO_MEMORY;
+    if (result == HF_OK && (again->len != first->len || memcmp(again->bytes, first->bytes, first->len) != 0))
+        result = hf_fail(error, HF_USAGE, "the two are not the same; nothing was changed");
+    cli_secret_free(&again);
+    return result;
+}
+
 enum hf_result cli_ask(const char *prompt, int fd, bool twice, struct cli_secret *ret, struct hf_error *error)
 {
     if (!ret)
@@ -119,27 +144,20 @@ enum hf_result cli_ask(const char *prompt, int fd, bool twice, struct cli_secret
         HF_TRY(read_line(fd, ret, error));
         return ret->len ? HF_OK : hf_fail(error, HF_USAGE, "descriptor %d: an empty passcode", fd);
     }
-    HF_CLEANUP(fd) int tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
-    if (tty < 0)
+    HF_CLEANUP(fd) int tty = cli_pinentry_wanted(pinentry_asked) ? -1 : open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+    if (tty < 0 && !cli_pinentry_wanted(pinentry_asked))
         return hf_fail(error, HF_USAGE, "no terminal to ask for the passcode on; use --passcode-fd");
-    HF_TRY(from_terminal(tty, prompt, ret, error));
-    if (ret->len == 0 && twice) {
+    HF_TRY(ask_once(tty, prompt, ret, error));
+    if (ret->len == 0 && twice && tty >= 0) {
         char words[256];
         cli_words(6, words, sizeof words);
         (void)dprintf(tty, "Here is one, of six random words; write it down and type it: \n\n    %s\n\n", words);
         explicit_bzero(words, sizeof words);
-        HF_TRY(from_terminal(tty, prompt, ret, error));
+        HF_TRY(ask_once(tty, prompt, ret, error));
     }
     if (ret->len == 0)
-        return hf_fail(error, HF_USAGE, "an empty passcode");
-    if (!twice)
-        return HF_OK;
-    struct cli_secret *again = cli_secret_new();
-    enum hf_result result = again ? from_terminal(tty, "The same again", again, error) : HF_NO_MEMORY;
-    if (result == HF_OK && (again->len != ret->len || memcmp(again->bytes, ret->bytes, ret->len) != 0))
-        result = hf_fail(error, HF_USAGE, "the two are not the same; nothing was changed");
-    cli_secret_free(&again);
-    return result;
+        return hf_fail(error, HF_USAGE, "an empty passcode; `holdfast passphrase` makes one");
+    return twice ? ask_again(tty, ret, error) : HF_OK;
 }
 
 enum hf_result cli_strong_enough(const struct cli_secret *secret, uint32_t element_kind, struct hf_error *error)
@@ -155,10 +173,41 @@ enum hf_result cli_strong_enough(const struct cli_secret *secret, uint32_t eleme
                    "`holdfast passphrase` makes one", (int)bits, (int)HF_CLI_STRENGTH_BITS);
 }
 
-enum hf_result cli_secret_pair(int ret_ends[2], struct hf_error *error)
+static enum hf_result connect_enclave(const char *name, int *ret_fd, struct hf_error *error)
 {
-    if (hf_ipc_pair(ret_ends) != HF_OK)
+    uid_t uid = 0;
+    pid_t pid = 0;
+    const struct passwd *user = getpwnam(HF_PACKAGED_USER);
+    HF_CLEANUP(fd) int fd = -1;
+    if (!user || hf_ipc_connect_abstract(name, &fd) != HF_OK || hf_ipc_peer(fd, &uid, &pid) != HF_OK)
+        return hf_fail(error, HF_UNREACHABLE, "the enclave does not take secrets; nothing was sent");
+    if (uid != user->pw_uid) /* [PK-2] */
+        return hf_fail(error, HF_REFUSED, "what would take the passcode runs as user %u, not as %s: nothing was sent", (unsigned)uid, HF_PACKAGED_USER);
+    *ret_fd = hf_steal_fd(&fd);
+    return HF_OK;
+}
+
+enum hf_result cli_secret_open(struct cli_link *link, bool creating, struct hf_error *error)
+{
+    struct hf_writer request;
+    struct hf_reader body;
+    char name[64];
+    int ends[2];
+    cli_begin(link, &request, HF_OWN_SECRETS);
+    hf_write_string(&request, link->vault);
+    hf_write_u8(&request, creating);
+    HF_TRY(cli_call(link, &request, -1, false, error, &body));
+    hf_read_string(&body, name, sizeof name);
+    if (hf_reader_end(&body) != HF_OK)
+        return hf_fail(error, HF_PROTOCOL, "the supervisor's answer is malformed; are all programs of one version?");
+    if (name[0])
+        return connect_enclave(name, &link->secret, error);
+    if (link->foreign)
+        return hf_fail(error, HF_REFUSED, "%s: its keys belong to another user, but nothing of that user takes the passcode: nothing was sent", link->vault);
+    if (hf_ipc_pair(ends) != HF_OK)
         return hf_fail(error, HF_FAILED, "no socketpair for the passcode");
+    link->secret = ends[0];
+    link->handed = ends[1];
     return HF_OK;
 }
 

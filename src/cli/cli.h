@@ -18,7 +18,7 @@
 struct cli_options {
     const char *words[64]; /* what is no option: the vault, the mountpoint, paths */
     size_t word_count;
-    bool help, json, now, force, locked, foreground, allow_other, yes, test, no_recovery, trust_this_tpm;
+    bool help, json, now, force, locked, foreground, allow_other, yes, test, no_recovery, trust_this_tpm, pinentry;
     int passcode_fd, new_passcode_fd; /* -1: the terminal */
     const char *recovery_file;
     unsigned class; /* 0: none given */
@@ -39,10 +39,12 @@ struct cli_secret {
 /* A connection to the vault's supervisor, and the child when this command started it. */
 struct cli_link {
     char vault[4096];
+    bool foreign; /* the keybag is another user's: packaged */
     bool have_id;
     uint8_t vault_id[16];
     uint32_t element_kind; /* from the public header; AUTO when there is none */
     int socket;
+    int secret, handed; /* where secrets go and come from; the end that a verb hands on (-1: none) */
     bool living; /* it served the vault before */
     struct hf_process child;
     uint8_t out[HF_IPC_MAX], in[HF_IPC_MAX];
@@ -76,8 +78,13 @@ struct cli_secret *cli_secret_new(void);
 void cli_secret_free(struct cli_secret **secret);
 void cli_json_string(const char *text);
 enum hf_result cli_ask(const char *prompt, int fd, bool twice, struct cli_secret *ret, struct hf_error *error);
+void cli_use_pinentry(bool asked);
+/* pinentry.c: its window in the terminal's place, when it is asked for or there is a desktop and no terminal. */
+bool cli_pinentry_wanted(bool asked);
+enum hf_result cli_pinentry(const char *prompt, struct cli_secret *ret, struct hf_error *error);
 enum hf_result cli_strong_enough(const struct cli_secret *secret, uint32_t element_kind, struct hf_error *error);
-enum hf_result cli_secret_pair(int ret_ends[2], struct hf_error *error);
+/* Where the vault's secrets go: a pair of which the verb hands one end on, or (packaged mode) a connection to the enclave [PK-2]. */
+enum hf_result cli_secret_open(struct cli_link *link, bool creating, struct hf_error *error);
 enum hf_result cli_secret_send(int end, uint8_t kind, const void *bytes, size_t len, struct hf_error *error);
 
 /* phrase.c */

@@ -42,7 +42,7 @@ bool cli_help(const char *verb)
     if (!found)
         (void)fprintf(stderr, "holdfast: %s: no such verb\n", verb);
     if (found)
-        (void)printf("\nPasscodes come from the terminal or from --passcode-fd N (one line), never from the command line or the environment.\n"
+        (void)printf("\nPasscodes come from the terminal, from pinentry (--pinentry, or with a desktop and no terminal), or from --passcode-fd N (one line), never from the command line or the environment.\n"
                      "Exit: 0 done, 1 failed, 2 usage, 3 wrong passcode, 4 in a delay, 5 erased or limit reached, 6 locked, 7 tampered or damaged,\n"
                      "8 refused by policy, 9 the element cannot be reached.\n");
     return found;

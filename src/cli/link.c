@@ -8,11 +8,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "os/disk.h"
 #include "os/file.h"
 #include "proto/socket_path.h"
+
+/* "<vault id> <element kind>": what packaged mode leaves beside a keybag that is not ours to read. */
+static void read_id(struct cli_link *link, const char *text, size_t len)
+{
+    if (len < 35 || text[32] != ' ')
+        return;
+    for (size_t i = 0; i < 32; i++) {
+        const char *digits = "0123456789abcdef", *at = strchr(digits, text[i]);
+        if (!at || !*at)
+            return;
+        link->vault_id[i / 2] = (uint8_t)(link->vault_id[i / 2] << 4 | (at - digits));
+    }
+    link->element_kind = text[33] == '0' + HF_ELEMENT_TPM2 ? HF_ELEMENT_TPM2 : HF_ELEMENT_SOFTWARE;
+    link->have_id = true;
+}
 
 static void read_public(struct cli_link *link)
 {
@@ -22,7 +38,11 @@ static void read_public(struct cli_link *link)
     size_t len = 0;
     (void)snprintf(path, sizeof path, "%s/.holdfast", link->vault);
     HF_CLEANUP(fd) int dir = hf_disk->openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW, 0);
-    if (dir < 0 || hf_file_read(dir, "keybag", bytes, sizeof bytes, &len) != HF_OK)
+    struct stat st, parent;
+    link->foreign = dir >= 0 && hf_disk->fstatat(dir, "keybag", &st) == 0 && fstat(dir, &parent) == 0 && st.st_uid != parent.st_uid;
+    if (link->foreign && hf_file_read(dir, "id", bytes, sizeof bytes - 1, &len) == HF_OK)
+        read_id(link, (const char *)bytes, len);
+    if (dir < 0 || link->foreign || hf_file_read(dir, "keybag", bytes, sizeof bytes, &len) != HF_OK)
         return;
     if (hf_keybag_parse(HF_SPAN(bytes, len), &view, NULL) != HF_OK)
         return;
@@ -33,7 +53,7 @@ static void read_public(struct cli_link *link)
 
 enum hf_result cli_vault_path(struct cli_link *link, const char *vault, bool may_be_absent, struct hf_error *error)
 {
-    link->socket = -1;
+    link->socket = link->secret = link->handed = -1;
     link->child.pidfd = -1;
     if (realpath(vault, link->vault)) {
         read_public(link);
@@ -192,7 +212,7 @@ enum hf_result cli_call(struct cli_link *link, struct hf_writer *request, int se
 void cli_hang_up(struct cli_link *link)
 {
     hf_cleanup_fd(&link->socket);
-    link->socket = -1;
+    hf_cleanup_fd(&link->secret);
+    hf_cleanup_fd(&link->handed);
     hf_cleanup_fd(&link->child.pidfd);
-    link->child.pidfd = -1;
 }

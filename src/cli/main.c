@@ -11,20 +11,20 @@ static const struct verb {
     const char *options; /* as cli_parse wants them */
     enum hf_result (*run)(const struct cli_options *options, struct hf_error *error);
 } verbs[] = {
-    {"create", " element= tcti= attempts= delays= grace= inactivity= kdf= profile= no-recovery trust-this-tpm recovery-file= passcode-fd= ", cli_create},
-    {"open", " passcode-fd= locked foreground allow-other ", cli_open},
-    {"unlock", " passcode-fd= ", cli_unlock},
+    {"create", " pinentry element= tcti= attempts= delays= grace= inactivity= kdf= profile= no-recovery trust-this-tpm recovery-file= passcode-fd= ", cli_create},
+    {"open", " pinentry passcode-fd= locked foreground allow-other ", cli_open},
+    {"unlock", " pinentry passcode-fd= ", cli_unlock},
     {"lock", " now ", cli_lock},
     {"close", " force ", cli_close},
     {"status", " json ", cli_status},
-    {"passcode", " passcode-fd= new-passcode-fd= ", cli_passcode},
+    {"passcode", " pinentry passcode-fd= new-passcode-fd= ", cli_passcode},
     {"protect", " class= ", cli_protect},
     {"rotate", " class= ", cli_rotate},
-    {"recover", " test recovery-file= new-passcode-fd= element= tcti= trust-this-tpm ", cli_recover},
-    {"recovery", " passcode-fd= recovery-file= ", cli_replace},
+    {"recover", " pinentry test recovery-file= new-passcode-fd= element= tcti= trust-this-tpm ", cli_recover},
+    {"recovery", " pinentry passcode-fd= recovery-file= ", cli_replace},
     {"erase", " yes ", cli_erase},
-    {"export", " passcode-fd= ", cli_export},
-    {"check", " json passcode-fd= ", cli_check},
+    {"export", " pinentry passcode-fd= ", cli_export},
+    {"check", " pinentry json passcode-fd= ", cli_check},
     {"passphrase", " words= ", NULL},
 };
 
@@ -53,6 +53,7 @@ int main(int argc, char **argv)
             return 2;
         }
         struct hf_error error = {.result = HF_OK};
+        cli_use_pinentry(options.pinentry);
         enum hf_result result = verbs[i].run(&options, &error);
         if (result != HF_OK) /* [IF-5] */
             (void)fprintf(stderr, "holdfast: %s\n", error.result != HF_OK ? error.text : hf_result_text(result));

@@ -21,11 +21,12 @@ static enum hf_result vault_word(const struct cli_options *options, size_t count
 }
 
 /* auto: the TPM where there is one; says which and what that means. The limit's default and the passphrase's floor depend on it [EL-12]. */
-static uint32_t resolve_element(const struct cli_options *options)
+static uint32_t resolve_element(const struct cli_options *options, const struct cli_link *link)
 {
+    bool packaged = link->handed < 0; /* there the device is the system user's to open, not ours */
     if (options->element_kind != HF_ELEMENT_AUTO)
         return options->element_kind;
-    if (options->tcti[0] || access("/dev/tpmrm0", R_OK | W_OK) == 0) {
+    if (options->tcti[0] || access("/dev/tpmrm0", packaged ? F_OK : R_OK | W_OK) == 0) {
         (void)fprintf(stderr, "holdfast: element: the TPM (%s); it counts guesses and ends them at the limit\n", options->tcti[0] ? options->tcti : "/dev/tpmrm0");
         return HF_ELEMENT_TPM2;
     }
@@ -46,14 +47,18 @@ static void default_policy(const struct cli_options *options, uint32_t kind, str
     }
 }
 
-static enum hf_result create_with(const struct cli_options *options, int mine, int theirs, struct hf_error *error)
+static enum hf_result create_at(const struct cli_options *options, struct hf_error *error)
 {
     struct hf_writer request;
     struct hf_reader body;
     struct hf_policy policy;
     char id[33];
     uint8_t bytes[16];
-    uint32_t kind = resolve_element(options);
+    HF_TRY(cli_connect(&the_link, options->words[0], true, error));
+    if (the_link.living)
+        return hf_fail(error, HF_EXISTS, "%s: a vault already, and open", options->words[0]);
+    HF_TRY(cli_secret_open(&the_link, true, error));
+    uint32_t kind = resolve_element(options, &the_link);
     if (kind == HF_ELEMENT_TPM2 && options->attempts_set && options->policy.attempts == 0)
         return hf_fail(error, HF_USAGE, "--attempts 0: a TPM that counts needs a limit, 1 or more");
     struct cli_secret *secret = cli_secret_new();
@@ -61,12 +66,9 @@ static enum hf_result create_with(const struct cli_options *options, int mine, i
     if (result == HF_OK)
         result = cli_strong_enough(secret, kind, error);
     if (result == HF_OK)
-        result = cli_secret_send(mine, HF_SECRET_PASSCODE, secret->bytes, secret->len, error);
+        result = cli_secret_send(the_link.secret, HF_SECRET_PASSCODE, secret->bytes, secret->len, error);
     cli_secret_free(&secret);
     HF_TRY(result);
-    HF_TRY(cli_connect(&the_link, options->words[0], true, error));
-    if (the_link.living)
-        return hf_fail(error, HF_EXISTS, "%s: a vault already, and open", options->words[0]);
     default_policy(options, kind, &policy);
     cli_begin(&the_link, &request, HF_OWN_CREATE);
     hf_write_string(&request, the_link.vault);
@@ -77,7 +79,7 @@ static enum hf_result create_with(const struct cli_options *options, int mine, i
     hf_write_string(&request, options->tcti);
     hf_write_u8(&request, !options->no_recovery);
     hf_write_u8(&request, options->trust_this_tpm);
-    HF_TRY(cli_call(&the_link, &request, theirs, false, error, &body));
+    HF_TRY(cli_call(&the_link, &request, the_link.handed, false, error, &body));
     hf_read_bytes(&body, bytes, sizeof bytes);
     hf_hex_encode(bytes, sizeof bytes, id);
     (void)printf("%s: made, with the %s element; vault %s\n", the_link.vault, cli_element_name(kind), id);
@@ -85,18 +87,11 @@ static enum hf_result create_with(const struct cli_options *options, int mine, i
         (void)fprintf(stderr, "holdfast: warning: no recovery phrase: if the passcode or this machine is lost, so is everything\n");
         return HF_OK;
     }
-    return cli_take_recovery(mine, options->recovery_file, error);
+    return cli_take_recovery(the_link.secret, options->recovery_file, error);
 }
 
-/* Runs fn with a fresh secret channel. */
-static enum hf_result with_pair(const struct cli_options *options, enum hf_result (*fn)(const struct cli_options *, int, int, struct hf_error *),
-                                struct hf_error *error)
+static enum hf_result and_hang_up(enum hf_result result)
 {
-    int ends[2];
-    HF_TRY(cli_secret_pair(ends, error));
-    enum hf_result result = fn(options, ends[0], ends[1], error);
-    hf_cleanup_fd(&ends[0]);
-    hf_cleanup_fd(&ends[1]);
     cli_hang_up(&the_link);
     return result;
 }
@@ -108,7 +103,7 @@ enum hf_result cli_create(const struct cli_options *options, struct hf_error *er
         return hf_fail(error, HF_USAGE, "--no-recovery and --recovery-file exclude each other");
     if (options->recovery_file && access(options->recovery_file, F_OK) == 0)
         return hf_fail(error, HF_EXISTS, "%s: exists already; the phrase overwrites nothing", options->recovery_file);
-    return with_pair(options, create_with, error);
+    return and_hang_up(create_at(options, error));
 }
 
 static enum hf_result ask_and_send(const char *prompt, int fd, int end, struct hf_error *error)
@@ -140,21 +135,19 @@ enum hf_result cli_open_at(struct cli_link *link, const char *mountpoint, const 
 {
     static struct hf_owner_status status;
     char path[PATH_MAX];
-    int ends[2];
     struct hf_writer request;
     struct hf_reader body;
     if (!realpath(mountpoint, path))
         return hf_fail(error, errno == ENOENT ? HF_NOT_FOUND : HF_FAILED, "%s: %s", mountpoint, strerror(errno));
-    HF_TRY(cli_secret_pair(ends, error));
-    HF_CLEANUP(fd) int mine = ends[0];
-    HF_CLEANUP(fd) int theirs = ends[1];
-    if (!options->locked)
-        HF_TRY(ask_and_send("Passcode", options->passcode_fd, mine, error));
+    if (!options->locked) {
+        HF_TRY(cli_secret_open(link, false, error));
+        HF_TRY(ask_and_send("Passcode", options->passcode_fd, link->secret, error));
+    }
     cli_begin(link, &request, HF_OWN_OPEN);
     hf_write_string(&request, link->vault);
     hf_write_string(&request, path);
     hf_write_u32(&request, (options->locked ? HF_OPEN_LOCKED : 0) | (options->allow_other ? HF_OPEN_ALLOW_OTHER : 0));
-    HF_TRY(cli_call(link, &request, options->locked ? -1 : theirs, false, error, &body));
+    HF_TRY(cli_call(link, &request, options->locked ? -1 : link->handed, false, error, &body));
     HF_TRY(read_status(&body, &status, error));
     tell_failures(&status);
     return status.enclave.policy.profile && !options->locked ? cli_layout(path, error) : HF_OK;
@@ -180,15 +173,16 @@ enum hf_result cli_open(const struct cli_options *options, struct hf_error *erro
     return HF_OK;
 }
 
-static enum hf_result unlock_with(const struct cli_options *options, int mine, int theirs, struct hf_error *error)
+static enum hf_result unlock_at(const struct cli_options *options, struct hf_error *error)
 {
     static struct hf_owner_status status;
     struct hf_writer request;
     struct hf_reader body;
     HF_TRY(cli_connect_living(&the_link, options->words[0], error));
-    HF_TRY(ask_and_send("Passcode", options->passcode_fd, mine, error));
+    HF_TRY(cli_secret_open(&the_link, false, error));
+    HF_TRY(ask_and_send("Passcode", options->passcode_fd, the_link.secret, error));
     cli_begin(&the_link, &request, HF_OWN_UNLOCK);
-    HF_TRY(cli_call(&the_link, &request, theirs, false, error, &body));
+    HF_TRY(cli_call(&the_link, &request, the_link.handed, false, error, &body));
     HF_TRY(read_status(&body, &status, error));
     tell_failures(&status);
     return HF_OK;
@@ -197,7 +191,7 @@ static enum hf_result unlock_with(const struct cli_options *options, int mine, i
 enum hf_result cli_unlock(const struct cli_options *options, struct hf_error *error)
 {
     HF_TRY(vault_word(options, 1, error));
-    return with_pair(options, unlock_with, error);
+    return and_hang_up(unlock_at(options, error));
 }
 
 enum hf_result cli_lock(const struct cli_options *options, struct hf_error *error)
@@ -315,17 +309,17 @@ static enum hf_result send_new(const struct cli_options *options, uint32_t kind,
     return result;
 }
 
-static enum hf_result passcode_with(const struct cli_options *options, int mine, int theirs, struct hf_error *error)
+static enum hf_result passcode_at(const struct cli_options *options, struct hf_error *error)
 {
     struct hf_writer request;
     struct hf_reader body;
-    HF_TRY(cli_vault_path(&the_link, options->words[0], false, error));
-    HF_TRY(ask_and_send("Old passcode", options->passcode_fd, mine, error));
-    HF_TRY(send_new(options, the_link.element_kind, mine, error));
     HF_TRY(cli_connect(&the_link, options->words[0], false, error));
+    HF_TRY(cli_secret_open(&the_link, false, error));
+    HF_TRY(ask_and_send("Old passcode", options->passcode_fd, the_link.secret, error));
+    HF_TRY(send_new(options, the_link.element_kind, the_link.secret, error));
     cli_begin(&the_link, &request, HF_OWN_PASSCODE);
     hf_write_string(&request, the_link.vault);
-    HF_TRY(cli_call(&the_link, &request, theirs, false, error, &body));
+    HF_TRY(cli_call(&the_link, &request, the_link.handed, false, error, &body));
     (void)printf("%s: the passcode is changed\n", the_link.vault);
     return HF_OK;
 }
@@ -333,26 +327,26 @@ static enum hf_result passcode_with(const struct cli_options *options, int mine,
 enum hf_result cli_passcode(const struct cli_options *options, struct hf_error *error)
 {
     HF_TRY(vault_word(options, 1, error));
-    return with_pair(options, passcode_with, error);
+    return and_hang_up(passcode_at(options, error));
 }
 
-static enum hf_result recover_with(const struct cli_options *options, int mine, int theirs, struct hf_error *error)
+static enum hf_result recover_at(const struct cli_options *options, struct hf_error *error)
 {
     struct hf_writer request;
     struct hf_reader body;
-    uint32_t kind = resolve_element(options);
-    HF_TRY(cli_vault_path(&the_link, options->words[0], false, error));
-    HF_TRY(cli_send_recovery(mine, options->recovery_file, error));
-    if (!options->test)
-        HF_TRY(send_new(options, kind, mine, error));
     HF_TRY(cli_connect(&the_link, options->words[0], false, error));
+    HF_TRY(cli_secret_open(&the_link, false, error));
+    uint32_t kind = resolve_element(options, &the_link);
+    HF_TRY(cli_send_recovery(the_link.secret, options->recovery_file, error));
+    if (!options->test)
+        HF_TRY(send_new(options, kind, the_link.secret, error));
     cli_begin(&the_link, &request, HF_OWN_RECOVER);
     hf_write_string(&request, the_link.vault);
     hf_write_u8(&request, options->test);
     hf_write_u32(&request, kind);
     hf_write_string(&request, options->tcti);
     hf_write_u8(&request, options->trust_this_tpm);
-    HF_TRY(cli_call(&the_link, &request, theirs, false, error, &body));
+    HF_TRY(cli_call(&the_link, &request, the_link.handed, false, error, &body));
     if (options->test)
         (void)printf("%s: the recovery phrase opens it\n", the_link.vault);
     else
@@ -364,19 +358,20 @@ static enum hf_result recover_with(const struct cli_options *options, int mine, 
 enum hf_result cli_recover(const struct cli_options *options, struct hf_error *error)
 {
     HF_TRY(vault_word(options, 1, error));
-    return with_pair(options, recover_with, error);
+    return and_hang_up(recover_at(options, error));
 }
 
-static enum hf_result replace_with(const struct cli_options *options, int mine, int theirs, struct hf_error *error)
+static enum hf_result replace_at(const struct cli_options *options, struct hf_error *error)
 {
     struct hf_writer request;
     struct hf_reader body;
     HF_TRY(cli_connect(&the_link, options->words[1], false, error));
-    HF_TRY(ask_and_send("Passcode", options->passcode_fd, mine, error));
+    HF_TRY(cli_secret_open(&the_link, false, error));
+    HF_TRY(ask_and_send("Passcode", options->passcode_fd, the_link.secret, error));
     cli_begin(&the_link, &request, HF_OWN_REPLACE);
     hf_write_string(&request, the_link.vault);
-    HF_TRY(cli_call(&the_link, &request, theirs, false, error, &body));
-    HF_TRY(cli_take_recovery(mine, options->recovery_file, error));
+    HF_TRY(cli_call(&the_link, &request, the_link.handed, false, error, &body));
+    HF_TRY(cli_take_recovery(the_link.secret, options->recovery_file, error));
     (void)fprintf(stderr, "holdfast: copies and backups made before still open with the old phrase\n");
     return HF_OK;
 }
@@ -387,7 +382,7 @@ enum hf_result cli_replace(const struct cli_options *options, struct hf_error *e
         return hf_fail(error, HF_USAGE, "holdfast recovery replace VAULT");
     if (options->recovery_file && access(options->recovery_file, F_OK) == 0)
         return hf_fail(error, HF_EXISTS, "%s: exists already; the phrase overwrites nothing", options->recovery_file);
-    return with_pair(options, replace_with, error);
+    return and_hang_up(replace_at(options, error));
 }
 
 enum hf_result cli_rotate(const struct cli_options *options, struct hf_error *error)

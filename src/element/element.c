@@ -16,14 +16,14 @@ static enum hf_result open_kind(struct hf_element *e, uint32_t kind, const char 
 {
     if (kind == HF_ELEMENT_AUTO) {
         struct hf_error unreachable;
-        if (hf_tpm2_open(&e->tpm2, e->root, e->dir, e->vault_id, tcti, blob, &unreachable) == HF_OK) {
+        if (hf_tpm2_open(&e->tpm2, e->roots, e->dir, e->vault_id, tcti, blob, &unreachable) == HF_OK) {
             e->kind = HF_ELEMENT_TPM2;
             return HF_OK;
         }
         kind = HF_ELEMENT_SOFTWARE;
     }
     if (kind == HF_ELEMENT_TPM2)
-        HF_TRY(hf_tpm2_open(&e->tpm2, e->root, e->dir, e->vault_id, tcti, blob, error));
+        HF_TRY(hf_tpm2_open(&e->tpm2, e->roots, e->dir, e->vault_id, tcti, blob, error));
     else
         HF_TRY(hf_software_open(&e->software, e->dir, e->vault_id, error));
     e->kind = kind;

@@ -8,6 +8,7 @@
 
 struct hf_element {
     int root; /* the state directory (element/state.h); -1: it could not be opened */
+    int roots; /* where tpm-roots.pem lies: the same, or in packaged mode the directory of all owners */
     int dir;  /* the vault's folder in it; -1: before hello */
     uint32_t kind;
     uint8_t vault_id[16];

@@ -1,6 +1,8 @@
-/* holdfast-element: the one program that gives S and D, and counts the tries. Started by the supervisor with descriptor 3 to the enclave. */
+/* holdfast-element: the one program that gives S and D, and counts the tries. Started by the supervisor with descriptor 3 to the enclave,
+ * or with --packaged by the enclave's connection, on descriptor 3 too (proto/packaged.h). */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <openssl/crypto.h>
 
@@ -15,12 +17,12 @@
 
 enum { STACK_LEN = 512 * 1024, HEAP_LEN = 2 * 1024 * 1024 };
 
-static int state_root = -1;
+static int state_root = -1, tpm_roots = -1;
 
 static int run(void *arg)
 {
     (void)arg;
-    return hf_element_serve(HF_FD_ELEMENT_ENCLAVE, state_root);
+    return hf_element_serve(HF_FD_ELEMENT_ENCLAVE, state_root, tpm_roots >= 0 ? tpm_roots : state_root);
 }
 
 /* The libraries' own switches: no configuration that could load code, no words on standard error. */
@@ -31,9 +33,9 @@ static enum hf_result quiet_libraries(void)
     return HF_OK;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-    static const char *const keep[] = {"XDG_STATE_HOME", "HOME",
+    static const char *const keep[] = {"XDG_STATE_HOME", "HOME", "STATE_DIRECTORY",
 #ifdef HF_TESTING
                                        "HF_TEST_SECRET_LOG", "HF_TEST_NO_MEMFD_SECRET",
 #endif
@@ -42,6 +44,8 @@ int main(void)
     struct hf_error error = {0};
     struct hf_boot_time now;
     enum hf_result result = hf_sandbox_harden(keep, fds, 1, &error);
+    if (result == HF_OK && argc == 2 && strcmp(argv[1], "--packaged") == 0)
+        result = hf_element_attach(&tpm_roots, &error);
     if (result == HF_OK)
         result = hf_secret_open(STACK_LEN, HEAP_LEN, &error);
     if (result == HF_OK)
@@ -53,7 +57,7 @@ int main(void)
     if (result == HF_OK && hf_state_open(&state_root) != HF_OK)
         state_root = -1; /* said at the first request, with what to do */
     if (result == HF_OK)
-        result = hf_element_confine(state_root);
+        result = hf_element_confine(state_root, tpm_roots);
     if (result != HF_OK) {
         (void)fprintf(stderr, "holdfast-element: %s\n", error.text[0] ? error.text : hf_result_text(result));
         return hf_result_exit_code(result);

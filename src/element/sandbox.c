@@ -34,13 +34,18 @@ static const struct hf_sandbox_rule allowed[] = {
     ANY(exit), ANY(exit_group),
 };
 
-enum hf_result hf_element_confine(int root)
+enum hf_result hf_element_confine(int root, int roots)
 {
-    struct hf_sandbox_path paths[DEVICES + 1];
+    struct hf_sandbox_path paths[DEVICES + 2];
     size_t count = 0;
     if (root >= 0)
         paths[count++] = (struct hf_sandbox_path){.fd = root, .writable = true, .make = true};
-    size_t first_device = count;
+    size_t opened = count;
+    if (roots >= 0) {
+        int fd = hf_disk->openat(roots, "tpm-roots.pem", O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+        if (fd >= 0)
+            paths[count++] = (struct hf_sandbox_path){.fd = fd};
+    }
     for (int i = 0; i < DEVICES; i++) {
         char name[24];
         (void)snprintf(name, sizeof name, "/dev/tpmrm%d", i);
@@ -49,7 +54,7 @@ enum hf_result hf_element_confine(int root)
             paths[count++] = (struct hf_sandbox_path){.fd = fd, .writable = true};
     }
     enum hf_result result = hf_sandbox_paths(paths, count);
-    for (size_t i = first_device; i < count; i++)
+    for (size_t i = opened; i < count; i++)
         hf_cleanup_fd(&paths[i].fd);
     if (result != HF_OK && result != HF_UNSUPPORTED)
         return result;

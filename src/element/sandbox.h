@@ -4,7 +4,7 @@
 
 #include "base/result.h"
 
-/* root: the state directory, or -1. Without Landlock in the kernel seccomp alone holds: no program can be started, no network reached. */
-HF_MUST_USE enum hf_result hf_element_confine(int root);
+/* root: the state directory, roots: the directory in which tpm-roots.pem lies when it is another (read alone); or -1. Without Landlock in the kernel seccomp alone holds: no program can be started, no network reached. */
+HF_MUST_USE enum hf_result hf_element_confine(int root, int roots);
 
 #endif

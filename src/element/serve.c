@@ -63,27 +63,13 @@ static void write_grant(struct exchange *x, const struct hf_grant *grant, bool d
     hf_write_span16(&x->out, HF_SPAN(grant->blob, grant->blob_len));
 }
 
-/* u32 attempts | u32 delay_count | delays: the part of the policy that the element counts by. */
-static void read_limits(struct hf_reader *reader, struct hf_policy *ret)
-{
-    *ret = (struct hf_policy){0};
-    ret->attempts = hf_read_u32(reader);
-    ret->delay_count = hf_read_u32(reader);
-    if (ret->delay_count > HF_KEYBAG_DELAYS_MAX) {
-        ret->delay_count = 0;
-        hf_reader_reject(reader);
-    }
-    for (uint32_t i = 0; i < ret->delay_count; i++)
-        ret->delay_s[i] = hf_read_u32(reader);
-}
-
 static enum hf_result on_provision(struct server *server, struct exchange *x)
 {
     struct hf_element_auth auth;
     struct hf_policy policy;
     struct hf_grant grant = {0};
     hf_read_bytes(&x->in, auth.bytes, sizeof auth.bytes);
-    read_limits(&x->in, &policy);
+    hf_limits_read(&x->in, &policy);
     uint64_t generation = hf_read_u64(&x->in);
     bool trusted = hf_read_bool(&x->in);
     enum hf_result result = hf_reader_end(&x->in) != HF_OK
@@ -103,7 +89,7 @@ static enum hf_result on_fresh(struct server *server, struct exchange *x)
     struct hf_grant grant = {0};
     char tcti[HF_KEYBAG_TCTI_MAX];
     hf_read_bytes(&x->in, auth.bytes, sizeof auth.bytes);
-    read_limits(&x->in, &policy);
+    hf_limits_read(&x->in, &policy);
     uint64_t generation = hf_read_u64(&x->in);
     bool trusted = hf_read_bool(&x->in);
     uint32_t kind = hf_read_u32(&x->in);
@@ -246,10 +232,10 @@ static bool serve_one(struct server *server, uint8_t in[MESSAGE_MAX], uint8_t bo
     return hf_message_send(server->socket, &reply) == HF_OK;
 }
 
-int hf_element_serve(int socket, int root)
+int hf_element_serve(int socket, int root, int roots)
 {
     uint8_t in[MESSAGE_MAX], body[BODY_MAX], out[MESSAGE_MAX];
-    struct server server = {.socket = socket, .element = {.root = root, .dir = -1, .software = {.dir = -1}, .tpm2 = {.dir = -1}}};
+    struct server server = {.socket = socket, .element = {.root = root, .roots = roots, .dir = -1, .software = {.dir = -1}, .tpm2 = {.dir = -1}}};
     bool going = true;
     while (going) {
         going = serve_one(&server, in, body, out);

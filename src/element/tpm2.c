@@ -133,10 +133,10 @@ static enum hf_result take_tcti(struct hf_tpm2 *t, const char *tcti)
     return len >= 0 && (size_t)len < sizeof t->tcti ? HF_OK : HF_TOO_LARGE;
 }
 
-enum hf_result hf_tpm2_open(struct hf_tpm2 *t, int root, int dir, const uint8_t vault_id[16], const char *tcti, struct hf_span blob,
+enum hf_result hf_tpm2_open(struct hf_tpm2 *t, int roots, int dir, const uint8_t vault_id[16], const char *tcti, struct hf_span blob,
                             struct hf_error *error)
 {
-    struct hf_tpm2 fresh = {.root = root, .dir = dir};
+    struct hf_tpm2 fresh = {.roots = roots, .dir = dir};
     memcpy(fresh.vault_id, vault_id, sizeof fresh.vault_id);
     HF_TRY(take_tcti(&fresh, tcti));
     if (blob.len > 0) {
@@ -248,7 +248,7 @@ static void settle_trust(struct hf_tpm2 *t, struct hf_tpm *tpm, bool trusted, st
     hf_tpm2_pin_name(&blob->pin, blob->counter, t->vault_id, name);
     enum hf_result result = find_pin(t, tpm, &blob->pin, blob->counter, &pin, &found, &why);
     if (result == HF_OK)
-        result = hf_trust_prove(tpm, t->root, name, pin, &why);
+        result = hf_trust_prove(tpm, t->roots, name, pin, &why);
     blob->trust = result == HF_OK ? HF_TRUST_CERTIFICATE : trusted ? HF_TRUST_OWNER : HF_TRUST_NONE;
     blob->trust_why[0] = '\0';
     if (result == HF_OK)

@@ -14,7 +14,7 @@
 #define HF_TPM2_DEFAULT_LIMIT 10
 
 struct hf_tpm2 {
-    int root, dir; /* the state directory and the vault's folder in it (element/state.h), the caller's; -1: not open */
+    int roots, dir; /* where tpm-roots.pem lies, and the vault's folder (element/state.h), the caller's; -1: not open */
     uint8_t vault_id[16];
     char tcti[HF_KEYBAG_TCTI_MAX];
     char vendor[64];
@@ -36,7 +36,7 @@ struct hf_tpm2 {
 };
 
 /* blob as the keybag has it, empty at creation. HF_UNREACHABLE, HF_USAGE (tcti), HF_DAMAGED (blob). */
-HF_MUST_USE enum hf_result hf_tpm2_open(struct hf_tpm2 *t, int root, int dir, const uint8_t vault_id[16], const char *tcti, struct hf_span blob,
+HF_MUST_USE enum hf_result hf_tpm2_open(struct hf_tpm2 *t, int roots, int dir, const uint8_t vault_id[16], const char *tcti, struct hf_span blob,
                                         struct hf_error *error);
 /* Looks again, unless that was done just now (an unlock asks three times). */
 HF_MUST_USE enum hf_result hf_tpm2_refresh(struct hf_tpm2 *t, struct hf_error *error);

@@ -107,10 +107,7 @@ enum hf_result hf_link_provision(struct hf_enclave *e, bool fresh, bool trusted,
     struct hf_reader body = {0};
     hf_message_begin(&writer, bytes, sizeof bytes, fresh ? HF_EL_FRESH : HF_EL_PROVISION);
     hf_write_bytes(&writer, auth->bytes, sizeof auth->bytes);
-    hf_write_u32(&writer, header->policy.attempts);
-    hf_write_u32(&writer, header->policy.delay_count);
-    for (uint32_t i = 0; i < header->policy.delay_count; i++)
-        hf_write_u32(&writer, header->policy.delay_s[i]);
+    hf_limits_write(&writer, &header->policy);
     hf_write_u64(&writer, header->generation - 1); /* the header is the next one already */
     hf_write_u8(&writer, trusted ? 1 : 0);
     if (fresh) {

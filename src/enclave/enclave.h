@@ -25,6 +25,8 @@ struct hf_enclave {
     bool greeted;    /* the element knows which vault */
     bool unlocked_once;
     bool erased;
+    bool packaged;   /* secrets come by connections of the owner, not with the verb */
+    uid_t owner;
     uint32_t failed_since_unlock;
     struct hf_public_header header;
     struct hf_device_key device_key;
@@ -106,6 +108,11 @@ enum hf_result hf_head_create(const struct hf_device_key *key, const uint8_t vau
 /* After the device key changed: authenticates what is there anew, as open. */
 enum hf_result hf_head_adopt(const struct hf_device_key *key, const uint8_t vault_id[16]);
 enum hf_result hf_head_request(struct hf_enclave *e, uint16_t request, struct hf_exchange *x);
+
+/* packaged.c */
+/* Descriptors 4 to 7 into their places; answers the supervisor. */
+HF_MUST_USE enum hf_result hf_enclave_attach(uid_t *ret_owner, struct hf_error *error);
+HF_MUST_USE enum hf_result hf_enclave_take_connection(const struct hf_enclave *e, int *ret_fd);
 
 /* sandbox.c */
 HF_MUST_USE enum hf_result hf_enclave_confine(struct hf_enclave *e);

@@ -4,7 +4,7 @@
 #include "enclave/enclave.h"
 #include "os/sandbox.h"
 
-/* Everything the enclave may ask of the kernel, and why. */
+/* [PR-4] Everything the enclave may ask of the kernel, and why. */
 #define ANY(name) {SYS_##name, -1, 0, 0}
 static const struct hf_sandbox_rule allowed[] = {
     ANY(recvmsg), ANY(sendmsg), ANY(close),                   /* its channels, and the secret descriptors that come over them */
@@ -22,7 +22,10 @@ static const struct hf_sandbox_rule allowed[] = {
     ANY(renameat2), ANY(unlinkat), ANY(getdents64),           /* keybag and head, in its directory alone (Landlock) */
     ANY(getpid), ANY(gettid), ANY(tgkill), ANY(rt_sigaction), /* abort() */
     ANY(exit), ANY(exit_group),
+    /* Packaged mode alone, last: the owner's connections. */
+    ANY(accept4), ANY(getsockopt), ANY(setsockopt),
 };
+enum { PACKAGED_ALONE = 3 };
 
 enum hf_result hf_enclave_confine(struct hf_enclave *e)
 {
@@ -32,5 +35,5 @@ enum hf_result hf_enclave_confine(struct hf_enclave *e)
         (void)snprintf(e->note, sizeof e->note, "this kernel has no Landlock: the enclave is held by seccomp alone");
     else if (result != HF_OK)
         return result;
-    return hf_sandbox_allow_only(allowed, sizeof allowed / sizeof allowed[0]);
+    return hf_sandbox_allow_only(allowed, sizeof allowed / sizeof allowed[0] - (e->packaged ? 0 : PACKAGED_ALONE));
 }

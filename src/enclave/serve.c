@@ -122,6 +122,10 @@ static enum hf_result control_request(struct hf_enclave *e, uint16_t request, st
             return hf_fail(&x->error, HF_GONE, "this vault is erased");
         if (rules[i].needs_device && !e->device)
             return hf_fail(&x->error, HF_PROTOCOL, "no vault is loaded");
+        if (e->packaged && rules[i].secret && x->secret < 0)
+            HF_TRY(hf_enclave_take_connection(e, &x->secret));
+        else if (e->packaged && x->secret >= 0)
+            return HF_PROTOCOL;
         if (rules[i].secret != (x->secret >= 0))
             return HF_PROTOCOL;
         return rules[i].handle(e, x);

@@ -1,6 +1,7 @@
 /* The verbs that need a passcode or the phrase. */
 #include <sodium.h>
 
+#include "base/cleanup.h"
 #include "enclave/enclave.h"
 #include "os/random.h"
 #include "proto/fields.h"
@@ -18,6 +19,19 @@ struct derived {
     struct hf_kek kek;
     bool arena_locked; /* Argon2id's memory could not reach swap */
 };
+
+/* What a verb holds while it runs; wiped on every way out. */
+struct trial {
+    struct hf_passcode passcode, fresh;
+    struct hf_recovery_secret phrase;
+    struct derived d;
+    struct hf_keybag_keys user, all;
+};
+
+static void hf_cleanup_trial(struct trial *trial)
+{
+    hf_wipe(trial, sizeof *trial);
+}
 
 static enum hf_result take(struct hf_exchange *x, uint8_t kind, struct hf_passcode *ret)
 {
@@ -178,10 +192,15 @@ static enum hf_result save_next(struct hf_enclave *e, const struct hf_public_hea
     return hf_link_step(e, header->generation, error);
 }
 
-static enum hf_result create(struct hf_enclave *e, struct hf_exchange *x, struct hf_public_header *h, bool recovery, bool trusted,
-                             const struct hf_passcode *passcode, struct derived *d, struct hf_keybag_keys *user)
+/* The keybag of this header is the one on disk, whatever failed after. */
+static bool is_saved(const struct hf_enclave *e, const struct hf_public_header *header)
 {
-    struct hf_recovery_secret phrase;
+    return e->header.generation == header->generation;
+}
+
+static enum hf_result create(struct hf_enclave *e, struct hf_exchange *x, struct hf_public_header *h, bool recovery, bool trusted,
+                             const struct hf_passcode *passcode, struct hf_recovery_secret *phrase, struct derived *d, struct hf_keybag_keys *user)
+{
     uint32_t kind;
     if (h->element_kind != HF_ELEMENT_AUTO) /* refused before anything is touched; AUTO's kind shows below */
         HF_TRY(floor_check(passcode, h->element_kind, &x->error));
@@ -201,19 +220,27 @@ static enum hf_result create(struct hf_enclave *e, struct hf_exchange *x, struct
     HF_TRY(hf_link_provision(e, false, trusted, &d->auth, h, &d->release, &d->device_secret, &x->error));
     hf_keystore_device_key(&d->device_secret, h->vault_id, &e->device_key);
     make_kek(d, h->vault_id);
-    enum hf_result result = HF_OK;
-    if (recovery) {
-        make_recovery(h->vault_id, user, &phrase);
-        result = give(x, &phrase);
-        hf_recovery_secret_wipe(&phrase);
-    }
-    HF_TRY(result);
+    if (recovery)
+        make_recovery(h->vault_id, user, phrase);
     HF_TRY(hf_head_create(&e->device_key, h->vault_id));
     HF_TRY(save_next(e, h, user, &d->kek, false, &x->error));
+    if (recovery) /* once the vault stands: a phrase that was shown is always one that opens it */
+        HF_TRY(give(x, phrase));
     e->loaded = e->device = true;
     become_unlocked(e, user, d);
     hf_write_bytes(&x->out, h->vault_id, sizeof h->vault_id);
     return HF_OK;
+}
+
+/* Nothing of a vault that could not be made stays: not in the element either. The supervisor removes its directory. */
+static void unmake(struct hf_enclave *e)
+{
+    struct hf_error ignored;
+    if (e->greeted && hf_link_erase(e, &ignored) != HF_OK)
+        return; /* then its record stays behind, for a vault that nobody has */
+    hf_wipe(&e->header, sizeof e->header);
+    hf_wipe(&e->device_keys, sizeof e->device_keys);
+    hf_device_key_wipe(&e->device_key);
 }
 
 enum hf_result hf_verb_create(struct hf_enclave *e, struct hf_exchange *x)
@@ -236,35 +263,31 @@ enum hf_result hf_verb_create(struct hf_enclave *e, struct hf_exchange *x)
     }
     if (h.kdf_memory_kib < HF_ARGON_MIN_KIB || h.kdf_memory_kib > HF_ARGON_MAX_KIB || h.kdf_passes < 1 || h.kdf_passes > HF_ARGON_MAX_PASSES)
         return hf_fail(&x->error, HF_REFUSED, "Argon2id's cost must be 64 MiB to 4 GiB and 1 to 64 passes");
-    struct hf_passcode passcode = {0};
-    struct derived d = {0};
-    struct hf_keybag_keys user = {0};
-    enum hf_result result = take(x, HF_SECRET_PASSCODE, &passcode);
-    if (result == HF_OK)
-        result = create(e, x, &h, recovery, trusted, &passcode, &d, &user);
-    hf_passcode_wipe(&passcode);
-    hf_wipe(&d, sizeof d);
-    hf_wipe(&user, sizeof user);
+    HF_CLEANUP(trial) struct trial t = {0};
+    HF_TRY(take(x, HF_SECRET_PASSCODE, &t.passcode));
+    enum hf_result result = create(e, x, &h, recovery, trusted, &t.passcode, &t.phrase, &t.d, &t.user);
+    if (result != HF_OK)
+        unmake(e);
     return result;
+}
+
+/* The passcode as it came, judged: t->user and t->d are there. */
+static enum hf_result take_and_judge(struct hf_enclave *e, struct hf_exchange *x, struct trial *t)
+{
+    if (hf_reader_end(&x->in) != HF_OK)
+        return HF_PROTOCOL;
+    HF_TRY(take(x, HF_SECRET_PASSCODE, &t->passcode));
+    return judge(e, &t->passcode, &t->d, &t->user, &x->error);
 }
 
 enum hf_result hf_verb_unlock(struct hf_enclave *e, struct hf_exchange *x)
 {
-    struct hf_passcode passcode = {0};
-    struct derived d = {0};
-    struct hf_keybag_keys user = {0};
-    enum hf_result result = hf_reader_end(&x->in) != HF_OK ? HF_PROTOCOL : take(x, HF_SECRET_PASSCODE, &passcode);
-    if (result == HF_OK)
-        result = judge(e, &passcode, &d, &user, &x->error);
-    if (result == HF_OK) {
-        e->failed_since_unlock = e->element.failed_since_success;
-        become_unlocked(e, &user, &d);
-        hf_enclave_write_status(e, &x->out);
-    }
-    hf_passcode_wipe(&passcode);
-    hf_wipe(&d, sizeof d);
-    hf_wipe(&user, sizeof user);
-    return result;
+    HF_CLEANUP(trial) struct trial t = {0};
+    HF_TRY(take_and_judge(e, x, &t));
+    e->failed_since_unlock = e->element.failed_since_success;
+    become_unlocked(e, &t.user, &t.d);
+    hf_enclave_write_status(e, &x->out);
+    return HF_OK;
 }
 
 static enum hf_result change(struct hf_enclave *e, const struct hf_passcode *fresh, struct derived *d, struct hf_keybag_keys *user, struct hf_error *error)
@@ -277,30 +300,24 @@ static enum hf_result change(struct hf_enclave *e, const struct hf_passcode *fre
     HF_TRY(swap_check(fresh, d, error));
     HF_TRY(hf_link_prepare(e, &d->auth, &h, &d->release, error));
     make_kek(d, h.vault_id);
-    HF_TRY(save_next(e, &h, user, &d->kek, true, error));
-    if (e->kek_there)
-        e->kek = d->kek;
-    hf_cache_clear(e);
-    return HF_OK;
+    enum hf_result result = save_next(e, &h, user, &d->kek, true, error);
+    if (is_saved(e, &h)) { /* a COMMIT that failed is caught up with at the next start */
+        if (e->kek_there)
+            e->kek = d->kek;
+        hf_cache_clear(e);
+    }
+    return result;
 }
 
 enum hf_result hf_verb_passcode(struct hf_enclave *e, struct hf_exchange *x)
 {
-    struct hf_passcode old = {0}, fresh = {0};
-    struct derived d = {0};
-    struct hf_keybag_keys user = {0};
-    enum hf_result result = hf_reader_end(&x->in) != HF_OK ? HF_PROTOCOL : take(x, HF_SECRET_PASSCODE, &old);
-    if (result == HF_OK)
-        result = take(x, HF_SECRET_NEW_PASSCODE, &fresh);
-    if (result == HF_OK)
-        result = judge(e, &old, &d, &user, &x->error);
-    if (result == HF_OK)
-        result = change(e, &fresh, &d, &user, &x->error);
-    hf_passcode_wipe(&old);
-    hf_passcode_wipe(&fresh);
-    hf_wipe(&d, sizeof d);
-    hf_wipe(&user, sizeof user);
-    return result;
+    HF_CLEANUP(trial) struct trial t = {0};
+    if (hf_reader_end(&x->in) != HF_OK)
+        return HF_PROTOCOL;
+    HF_TRY(take(x, HF_SECRET_PASSCODE, &t.passcode));
+    HF_TRY(take(x, HF_SECRET_NEW_PASSCODE, &t.fresh));
+    HF_TRY(judge(e, &t.passcode, &t.d, &t.user, &x->error));
+    return change(e, &t.fresh, &t.d, &t.user, &x->error);
 }
 
 static enum hf_result recover(struct hf_enclave *e, struct hf_exchange *x, struct hf_public_header *h, bool trusted, struct hf_keybag_keys *all,
@@ -321,7 +338,6 @@ static enum hf_result recover(struct hf_enclave *e, struct hf_exchange *x, struc
     for (unsigned class = HF_CLASS_FIRST; class <= HF_CLASS_LAST; class++)
         HF_TRY(hf_keystore_add(class == HF_CLASS_ALWAYS ? &e->device_keys : user, class));
     hf_random(h->salt, sizeof h->salt);
-    h->generation++;
     HF_TRY(derive(fresh, h, d, &x->error));
     HF_TRY(swap_check(fresh, d, &x->error));
     HF_TRY(hf_link_provision(e, true, trusted, &d->auth, h, &d->release, &d->device_secret, &x->error));
@@ -344,62 +360,48 @@ enum hf_result hf_verb_recover(struct hf_enclave *e, struct hf_exchange *x)
     bool trusted = hf_read_bool(&x->in);
     if (hf_reader_end(&x->in) != HF_OK || kind > HF_ELEMENT_TPM2)
         return HF_PROTOCOL;
-    struct hf_passcode got = {0};
-    struct hf_recovery_secret phrase = {0};
-    struct derived d = {0};
-    struct hf_keybag_keys all = {0}, user = {0};
+    HF_CLEANUP(trial) struct trial t = {0};
     struct hf_public_header h;
-    enum hf_result result = take(x, HF_SECRET_RECOVERY, &got);
-    if (result == HF_OK && got.len != sizeof phrase.bytes)
-        result = HF_PROTOCOL;
-    if (result == HF_OK) {
-        memcpy(phrase.bytes, got.bytes, sizeof phrase.bytes);
-        result = hf_keystore_open_box(&phrase, &h, &all, &x->error);
-    }
-    if (result == HF_OK && test)
+    HF_TRY(take(x, HF_SECRET_RECOVERY, &t.passcode));
+    if (t.passcode.len != sizeof t.phrase.bytes)
+        return HF_PROTOCOL;
+    memcpy(t.phrase.bytes, t.passcode.bytes, sizeof t.phrase.bytes);
+    HF_TRY(hf_keystore_open_box(&t.phrase, &h, &t.all, &x->error));
+    if (test) {
         hf_write_u32(&x->out, 0);
-    if (result == HF_OK && !test) {
-        h.element_kind = kind == HF_ELEMENT_AUTO ? HF_ELEMENT_SOFTWARE : kind;
-        memcpy(h.tcti, tcti, sizeof h.tcti);
-        if (h.element_kind == HF_ELEMENT_TPM2 && h.policy.attempts == 0) /* a vault that had no limit gets the TPM's */
-            h.policy.attempts = all.policy.attempts = TPM_ATTEMPTS;
-        result = take(x, HF_SECRET_NEW_PASSCODE, &got);
-        if (result == HF_OK)
-            result = recover(e, x, &h, trusted, &all, &got, &d, &user);
+        return HF_OK;
     }
-    hf_passcode_wipe(&got);
-    hf_recovery_secret_wipe(&phrase);
-    hf_wipe(&d, sizeof d);
-    hf_wipe(&all, sizeof all);
-    hf_wipe(&user, sizeof user);
+    h.element_kind = kind == HF_ELEMENT_AUTO ? HF_ELEMENT_SOFTWARE : kind;
+    memcpy(h.tcti, tcti, sizeof h.tcti);
+    if (h.element_kind == HF_ELEMENT_TPM2 && h.policy.attempts == 0) /* a vault that had no limit gets the TPM's */
+        h.policy.attempts = t.all.policy.attempts = TPM_ATTEMPTS;
+    h.generation++;
+    HF_TRY(take(x, HF_SECRET_NEW_PASSCODE, &t.fresh));
+    struct hf_keybag_keys device_keys = e->device_keys;
+    struct hf_device_key device_key = e->device_key;
+    enum hf_result result = recover(e, x, &h, trusted, &t.all, &t.fresh, &t.d, &t.user);
+    if (result != HF_OK && !is_saved(e, &h)) { /* the keybag on disk is the old one: so are the keys here */
+        e->device_keys = device_keys;
+        e->device_key = device_key;
+    }
+    hf_wipe(&device_keys, sizeof device_keys);
+    hf_device_key_wipe(&device_key);
     return result;
 }
 
 enum hf_result hf_verb_new_recovery(struct hf_enclave *e, struct hf_exchange *x)
 {
-    struct hf_passcode passcode = {0};
-    struct hf_recovery_secret phrase = {0};
-    struct derived d = {0};
-    struct hf_keybag_keys user = {0};
-    enum hf_result result = hf_reader_end(&x->in) != HF_OK ? HF_PROTOCOL : take(x, HF_SECRET_PASSCODE, &passcode);
-    if (result == HF_OK)
-        result = judge(e, &passcode, &d, &user, &x->error);
-    if (result == HF_OK) {
-        struct hf_public_header h = e->header;
-        h.generation++;
-        h.has_recovery = true;
-        make_recovery(h.vault_id, &user, &phrase);
-        result = save_next(e, &h, &user, &d.kek, false, &x->error);
-        if (result == HF_OK && e->kek_there)
-            memcpy(e->user_keys.recovery_public, user.recovery_public, sizeof user.recovery_public);
-        if (result == HF_OK)
-            result = give(x, &phrase);
-    }
-    hf_passcode_wipe(&passcode);
-    hf_recovery_secret_wipe(&phrase);
-    hf_wipe(&d, sizeof d);
-    hf_wipe(&user, sizeof user);
-    return result;
+    HF_CLEANUP(trial) struct trial t = {0};
+    HF_TRY(take_and_judge(e, x, &t));
+    struct hf_public_header h = e->header;
+    h.generation++;
+    h.has_recovery = true;
+    make_recovery(h.vault_id, &t.user, &t.phrase);
+    enum hf_result result = save_next(e, &h, &t.user, &t.d.kek, false, &x->error);
+    if (is_saved(e, &h) && e->kek_there)
+        memcpy(e->user_keys.recovery_public, t.user.recovery_public, sizeof t.user.recovery_public);
+    HF_TRY(result);
+    return give(x, &t.phrase);
 }
 
 enum hf_result hf_verb_rotate(struct hf_enclave *e, struct hf_exchange *x)
@@ -423,7 +425,7 @@ enum hf_result hf_verb_rotate(struct hf_enclave *e, struct hf_exchange *x)
     }
     if (result == HF_OK)
         result = save_next(e, &h, &user, &e->kek, false, &x->error);
-    if (result == HF_OK)
+    if (is_saved(e, &h))
         e->user_keys = user;
     else
         e->device_keys = device;

@@ -2,12 +2,13 @@
 
 #include "base/reader.h"
 #include "base/writer.h"
+#include "format/policy.h"
 #include "keys/wipe.h"
 
 #pragma GCC poison memcmp strcpy sprintf
 
 static const char magic[8] = {'H', 'F', 'K', 'E', 'Y', 'B', 'A', 'G'};
-enum { FORMAT = 1, KEYS_FORMAT = 1, LENGTH_LEN = 4, MAC_LEN = 32, CHECKSUM_LEN = 4, SLOTS = 2, PROFILES = 2 };
+enum { FORMAT = 1, KEYS_FORMAT = 1, LENGTH_LEN = 4, MAC_LEN = 32, CHECKSUM_LEN = 4, SLOTS = 2 };
 
 /* CRC-32C (Castagnoli, reflected), four bits a step. */
 static uint32_t crc32c(const uint8_t *bytes, size_t len)
@@ -23,38 +24,6 @@ static uint32_t crc32c(const uint8_t *bytes, size_t len)
         crc = crc >> 4 ^ table[crc & 15u];
     }
     return ~crc;
-}
-
-/* --- policy, in the public header and in the sections --- */
-
-static void read_policy(struct hf_reader *reader, struct hf_policy *ret)
-{
-    *ret = (struct hf_policy){0};
-    ret->attempts = hf_read_u32(reader);
-    ret->delay_count = hf_read_u32(reader);
-    if (ret->delay_count > HF_KEYBAG_DELAYS_MAX) {
-        ret->delay_count = 0;
-        hf_reader_reject(reader);
-    }
-    for (uint32_t i = 0; i < ret->delay_count; i++)
-        ret->delay_s[i] = hf_read_u32(reader);
-    ret->grace_s = hf_read_u32(reader);
-    ret->inactivity_s = hf_read_u32(reader);
-    ret->profile = hf_read_u32(reader);
-    if (ret->profile >= PROFILES)
-        hf_reader_reject(reader);
-}
-
-static void write_policy(struct hf_writer *writer, const struct hf_policy *policy)
-{
-    HF_ASSERT(policy->delay_count <= HF_KEYBAG_DELAYS_MAX && policy->profile < PROFILES);
-    hf_write_u32(writer, policy->attempts);
-    hf_write_u32(writer, policy->delay_count);
-    for (uint32_t i = 0; i < policy->delay_count; i++)
-        hf_write_u32(writer, policy->delay_s[i]);
-    hf_write_u32(writer, policy->grace_s);
-    hf_write_u32(writer, policy->inactivity_s);
-    hf_write_u32(writer, policy->profile);
 }
 
 /* --- public header --- */
@@ -87,7 +56,7 @@ static enum hf_result parse_header(struct hf_span bytes, struct hf_public_header
     ret->kdf_memory_kib = hf_read_u32(&reader);
     ret->kdf_passes = hf_read_u32(&reader);
     ret->kdf_lanes = hf_read_u32(&reader);
-    read_policy(&reader, &ret->policy);
+    hf_policy_read(&reader, &ret->policy);
     hf_read_bytes(&reader, ret->unless_open_public, sizeof ret->unless_open_public);
     uint8_t has_recovery = hf_read_u8(&reader);
     ret->has_recovery = has_recovery == 1;
@@ -116,7 +85,7 @@ enum hf_result hf_keybag_header_encode(const struct hf_public_header *header, ui
     hf_write_u32(&writer, header->kdf_memory_kib);
     hf_write_u32(&writer, header->kdf_passes);
     hf_write_u32(&writer, header->kdf_lanes);
-    write_policy(&writer, &header->policy);
+    hf_policy_write(&writer, &header->policy);
     hf_write_bytes(&writer, header->unless_open_public, sizeof header->unless_open_public);
     hf_write_u8(&writer, header->has_recovery ? 1 : 0);
     hf_write_u32(&writer, header->element_kind);
@@ -259,7 +228,7 @@ enum hf_result hf_keybag_keys_encode(const struct hf_keybag_keys *keys, uint8_t 
     }
     hf_write_bytes(&writer, keys->unless_open_private, sizeof keys->unless_open_private);
     hf_write_bytes(&writer, keys->recovery_public, sizeof keys->recovery_public);
-    write_policy(&writer, &keys->policy);
+    hf_policy_write(&writer, &keys->policy);
     hf_write_bytes(&writer, keys->names_reserved, sizeof keys->names_reserved);
     enum hf_result result = hf_writer_end(&writer);
     if (result == HF_OK)
@@ -288,7 +257,7 @@ static enum hf_result decode_keys(struct hf_span bytes, struct hf_keybag_keys *k
     }
     hf_read_bytes(&reader, keys->unless_open_private, sizeof keys->unless_open_private);
     hf_read_bytes(&reader, keys->recovery_public, sizeof keys->recovery_public);
-    read_policy(&reader, &keys->policy);
+    hf_policy_read(&reader, &keys->policy);
     hf_read_bytes(&reader, keys->names_reserved, sizeof keys->names_reserved);
     return hf_reader_end(&reader);
 }

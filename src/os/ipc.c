@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -211,6 +212,51 @@ enum hf_result hf_ipc_listen(const char *path, int *ret_fd)
         enum hf_result result = last_error();
         (void)close(fd);
         (void)unlink(path);
+        return result;
+    }
+    *ret_fd = fd;
+    return HF_OK;
+}
+
+static enum hf_result abstract_address(const char *name, struct sockaddr_un *ret, socklen_t *ret_len)
+{
+    size_t len = strlen(name);
+    *ret = (struct sockaddr_un){.sun_family = AF_UNIX};
+    if (len == 0 || len + 1 > sizeof ret->sun_path)
+        return HF_TOO_LARGE;
+    memcpy(ret->sun_path + 1, name, len);
+    *ret_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + len);
+    return HF_OK;
+}
+
+enum hf_result hf_ipc_listen_abstract(const char *name, int *ret_fd)
+{
+    struct sockaddr_un address;
+    socklen_t len = 0;
+    HF_TRY(abstract_address(name, &address, &len));
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return last_error();
+    if (bind(fd, (const struct sockaddr *)&address, len) < 0 || listen(fd, 16) < 0) {
+        enum hf_result result = errno == EADDRINUSE ? HF_BUSY : last_error();
+        (void)close(fd);
+        return result;
+    }
+    *ret_fd = fd;
+    return HF_OK;
+}
+
+enum hf_result hf_ipc_connect_abstract(const char *name, int *ret_fd)
+{
+    struct sockaddr_un address;
+    socklen_t len = 0;
+    HF_TRY(abstract_address(name, &address, &len));
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return last_error();
+    if (TEMP_FAILURE_RETRY(connect(fd, (const struct sockaddr *)&address, len)) < 0) {
+        enum hf_result result = last_error();
+        (void)close(fd);
         return result;
     }
     *ret_fd = fd;

@@ -31,6 +31,9 @@ HF_MUST_USE enum hf_result hf_ipc_pair(int ret_ends[2]);
 /* Binds and listens at path (mode 0600), replacing a dead socket there. HF_BUSY when a living one answers,
  * HF_EXISTS when something else than a socket is at path. Two that start at once may both see a dead one: hold a lock. */
 HF_MUST_USE enum hf_result hf_ipc_listen(const char *path, int *ret_fd);
+/* The same for an abstract name, whoever may connect: check hf_ipc_peer. Does not block on accept (HF_BUSY). */
+HF_MUST_USE enum hf_result hf_ipc_listen_abstract(const char *name, int *ret_fd);
+HF_MUST_USE enum hf_result hf_ipc_connect_abstract(const char *name, int *ret_fd);
 /* HF_NOT_FOUND when nothing is at path, HF_CLOSED when nobody serves it. */
 HF_MUST_USE enum hf_result hf_ipc_connect(const char *path, int *ret_fd);
 /* Accepts one connection (close-on-exec). */

@@ -25,6 +25,7 @@
 #include "base/reader.h"
 #include "base/writer.h"
 #include "format/keybag.h"
+#include "format/policy.h"
 #include "proto/element.h"
 
 enum hf_control_request {
@@ -57,8 +58,6 @@ struct hf_enclave_status {
     char note[256];
 };
 
-void hf_policy_write(struct hf_writer *writer, const struct hf_policy *policy);
-void hf_policy_read(struct hf_reader *reader, struct hf_policy *ret); /* rejects delay_count over the limit */
 void hf_enclave_status_write(struct hf_writer *writer, const struct hf_enclave_status *status);
 void hf_enclave_status_read(struct hf_reader *reader, struct hf_enclave_status *ret);
 

@@ -14,6 +14,8 @@
  * | ROTATE   | -               | u8 class | u64 files     (PROGRESS first) |
  * | ERASE    | -               | string vault | - |
  * | CHECK    | -               | - | FINDING messages, then u64 objects | u64 findings |
+ * | SECRETS  | -               | string vault | u8 creating | string name: the abstract socket that takes this vault's secrets (packaged mode: the verbs
+ *                                bring no descriptor then); empty: a pair, as above |
  * | WAIT     | -               | - | answers when the vault is closed (for --foreground) |
  * owner status = u8 state (hf_vault_state) | string mountpoint | enclave status | u32 open_unless_open | u32 pids: super, enclave, element, fs (0: not running) | u32 grace left s | string enclave_sha256 hex
  *              | u16 the verb under way (enum hf_owner_request; 0: none): then enclave and filesystem are told as last known | string vault */
@@ -37,7 +39,8 @@ enum hf_owner_request {
     HF_OWN_ROTATE,
     HF_OWN_ERASE,
     HF_OWN_CHECK,
-    HF_OWN_WAIT
+    HF_OWN_WAIT,
+    HF_OWN_SECRETS
 };
 
 #define HF_OPEN_LOCKED 1u

@@ -20,7 +20,7 @@ static void send_first(struct hf_channel *channel)
     struct hf_job *job = channel->queue[0];
     enum hf_result result = hf_writer_end(&job->request);
     if (result == HF_OK)
-        result = hf_ipc_send(channel->socket, hf_writer_span(&job->request), &job->secret, job->gives_secret ? 1 : 0);
+        result = hf_ipc_send(channel->socket, hf_writer_span(&job->request), &job->secret, job->gives_secret && job->secret >= 0 ? 1 : 0);
     if (job->gives_secret) {
         hf_cleanup_fd(&job->secret);
     }

@@ -30,8 +30,21 @@ static void open_channel(struct hf_channel *channel, int socket, const char *pro
     *channel = (struct hf_channel){.socket = socket, .program = program};
 }
 
+static enum hf_result spawn_packaged(struct hf_super *super, struct hf_error *error)
+{
+    int pair[2];
+    HF_TRY(hf_ipc_pair(pair));
+    super->keys = pair[0];
+    HF_CLEANUP(fd) int enclave_keys = pair[1];
+    HF_TRY(hf_packaged_attach(super, enclave_keys, error));
+    open_channel(&super->channels[HF_CHANNEL_ENCLAVE], hf_steal_fd(&super->packaged_socket), "holdfast-enclave");
+    return HF_OK;
+}
+
 enum hf_result hf_super_spawn(struct hf_super *super, struct hf_error *error)
 {
+    if (super->packaged)
+        return spawn_packaged(super, error);
     HF_CLEANUP(fd) int element_end = -1;
     HF_CLEANUP(fd) int enclave_element = -1;
     HF_CLEANUP(fd) int enclave_control = -1;
@@ -58,6 +71,7 @@ void hf_super_stop(struct hf_super *super)
         super->channels[i] = (struct hf_channel){.socket = -1};
     }
     hf_cleanup_fd(&super->keys);
+    hf_packaged_hang_up(super); /* not ours to kill: it ends with its channels */
     hf_process_kill(&super->fs);
     hf_process_kill(&super->enclave);
     hf_process_kill(&super->element);

@@ -208,7 +208,7 @@ static void turn(int signals)
 static void clear(void)
 {
     super.vault_fd = super.dir_fd = super.lock_fd = -1;
-    super.keys = super.fuse = super.nodes_fd = super.listener = -1;
+    super.packaged_socket = super.keys = super.fuse = super.nodes_fd = super.listener = -1;
     super.element.pidfd = super.enclave.pidfd = super.fs.pidfd = -1;
     super.own_lock.connection = super.own_lock.secret = super.own_close.connection = super.own_close.secret = -1;
     for (size_t i = 0; i < HF_CHANNEL_COUNT; i++)

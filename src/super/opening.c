@@ -32,7 +32,11 @@ void hf_super_ready(struct hf_super *super, struct hf_job *job, const char *path
     }
     enum hf_result result = hf_super_attach(super, path, &error);
     if (result == HF_OK) {
-        hf_super_stop(super); /* what a START that failed has left */
+        if (super->channels[HF_CHANNEL_ENCLAVE].socket >= 0)
+            hf_super_stop(super); /* what a START that failed has left */
+        result = hf_packaged_choose(super, false, &error);
+    }
+    if (result == HF_OK) {
         result = hf_super_spawn(super, &error);
     }
     if (result != HF_OK) {
@@ -58,6 +62,8 @@ static void created(struct hf_super *super, struct hf_job *job, struct hf_answer
         if (hf_reader_end(&answer->body) != HF_OK)
             (void)hf_fail(&answer->verdict, HF_PROTOCOL, "holdfast-enclave: a malformed answer");
     }
+    if (answer->verdict.result == HF_OK && super->packaged && hf_packaged_note_id(super, id, job->element_kind) != HF_OK)
+        (void)hf_fail(&answer->verdict, HF_IO, "%s/.holdfast/id: cannot be written", super->vault);
     hf_super_stop(super);
     if (answer->verdict.result != HF_OK)
         hf_super_unmake(super, job->made_dir);
@@ -66,6 +72,18 @@ static void created(struct hf_super *super, struct hf_job *job, struct hf_answer
     hf_writer_init(&body, id, sizeof id);
     body.len = sizeof id;
     hf_job_end(super, job, &answer->verdict, &body);
+}
+
+/* The CLI has resolved `auto` already. */
+static uint32_t kind_asked(struct hf_span body)
+{
+    struct hf_reader reader;
+    struct hf_policy policy;
+    hf_reader_init(&reader, body);
+    hf_policy_read(&reader, &policy);
+    (void)hf_read_u32(&reader);
+    (void)hf_read_u32(&reader);
+    return hf_read_u32(&reader);
 }
 
 void hf_verb_create(struct hf_super *super, struct hf_job *job)
@@ -78,12 +96,17 @@ void hf_verb_create(struct hf_super *super, struct hf_job *job)
         hf_job_fail(super, job, HF_PROTOCOL, "create needs an absolute path");
         return;
     }
-    enum hf_result result = hf_super_make(super, path, &job->made_dir, &error);
+    enum hf_result result = hf_packaged_choose(super, true, &error);
+    if (result == HF_OK)
+        result = hf_super_make(super, path, &job->made_dir, &error);
     if (result != HF_OK) {
-        hf_job_end(super, job, &error, NULL);
+        hf_job_fail(super, job, result, error.text);
         return;
     }
-    result = hf_super_spawn(super, &error);
+    if (super->packaged)
+        result = hf_packaged_let_in(super, &error);
+    if (result == HF_OK)
+        result = hf_super_spawn(super, &error);
     if (result != HF_OK) {
         hf_super_stop(super);
         hf_super_unmake(super, job->made_dir);
@@ -93,6 +116,7 @@ void hf_verb_create(struct hf_super *super, struct hf_job *job)
     hf_job_request(job, HF_CTL_CREATE);
     hf_write_bytes(&job->request, rest.data, rest.len);
     job->gives_secret = true;
+    job->element_kind = kind_asked(rest);
     hf_job_ask(super, job, HF_CHANNEL_ENCLAVE, HF_SUPER_LONG_MS, created);
 }
 
@@ -184,7 +208,7 @@ void hf_verb_open(struct hf_super *super, struct hf_job *job)
     hf_read_string(&job->body, super->mountpoint, sizeof super->mountpoint);
     job->flags = hf_read_u32(&job->body);
     bool locked = (job->flags & HF_OPEN_LOCKED) != 0;
-    if (hf_reader_end(&job->body) != HF_OK || path[0] != '/' || super->mountpoint[0] != '/' || locked != (job->secret < 0)) {
+    if (hf_reader_end(&job->body) != HF_OK || path[0] != '/' || super->mountpoint[0] != '/' || (super->packaged ? job->secret >= 0 : locked != (job->secret < 0))) {
         hf_job_fail(super, job, HF_PROTOCOL, "a malformed verb");
         return;
     }

@@ -33,8 +33,8 @@ static void answer_now(struct hf_super *super, struct hf_job *job)
     status.enclave = super->known;
     status.open_unless_open = super->known_open_unless_open;
     status.pid_super = (uint32_t)getpid();
-    status.pid_enclave = (uint32_t)super->enclave.pid;
-    status.pid_element = (uint32_t)super->element.pid;
+    status.pid_enclave = super->packaged ? super->packaged_pids[0] : (uint32_t)super->enclave.pid;
+    status.pid_element = super->packaged ? super->packaged_pids[1] : (uint32_t)super->element.pid;
     status.pid_fs = (uint32_t)super->fs.pid;
     status.under_way = super->work && super->work != job ? super->work->verb : 0;
     uint64_t now = hf_clock_ms();

@@ -59,6 +59,7 @@ struct hf_job {
     uint32_t flags;
     uint8_t class, last_class;
     uint64_t files;
+    uint32_t element_kind;
     bool made_dir, force;
 };
 
@@ -85,6 +86,10 @@ struct hf_super {
     bool gone;     /* START said that the vault is erased */
     bool exiting;
     struct hf_error end; /* what jobs that the end cuts short are told */
+    bool packaged;           /* the system's enclave serves this vault, not one of ours */
+    int packaged_socket;     /* to it, before it becomes the control channel */
+    uint32_t packaged_uid, packaged_pids[2]; /* enclave, element */
+    char secrets_name[64];   /* where its secrets go */
     int listener;
     char socket_path[HF_SOCKET_PATH_MAX];
     int connections[HF_SUPER_CONNECTIONS];
@@ -116,6 +121,14 @@ enum hf_result hf_super_spawn(struct hf_super *super, struct hf_error *error);
 enum hf_result hf_super_spawn_fs(struct hf_super *super, int fuse, struct hf_error *error);
 void hf_super_stop(struct hf_super *super);
 void hf_super_measure(struct hf_super *super);
+
+/* packaged.c */
+/* Finds out which mode the vault has; reaches the enclave in packaged mode. */
+enum hf_result hf_packaged_choose(struct hf_super *super, bool creating, struct hf_error *error);
+enum hf_result hf_packaged_let_in(struct hf_super *super, struct hf_error *error);
+enum hf_result hf_packaged_note_id(struct hf_super *super, const uint8_t id[16], uint32_t element_kind);
+enum hf_result hf_packaged_attach(struct hf_super *super, int keys_end, struct hf_error *error);
+void hf_packaged_hang_up(struct hf_super *super);
 
 /* channel.c */
 /* Starts the job's next request in job->request. */
@@ -171,6 +184,7 @@ void hf_verb_recover(struct hf_super *super, struct hf_job *job);
 void hf_verb_replace(struct hf_super *super, struct hf_job *job);
 void hf_verb_rotate(struct hf_super *super, struct hf_job *job);
 void hf_verb_erase(struct hf_super *super, struct hf_job *job);
+void hf_verb_secrets(struct hf_super *super, struct hf_job *job);
 void hf_verb_check(struct hf_super *super, struct hf_job *job);
 void hf_close_begin(struct hf_super *super, struct hf_job *job, bool force);
 

@@ -125,6 +125,11 @@ void hf_super_bury(struct hf_super *super, const char *reason)
     if (super->end.result == HF_OK)
         (void)hf_fail(&super->end, HF_FAILED, "%s", reason);
     super->locking = false;
+    /* Who comes now is not for us any more: its own supervisor waits until we have let go of the vault. */
+    if (super->socket_path[0])
+        (void)unlink(super->socket_path);
+    super->socket_path[0] = '\0';
+    hf_cleanup_fd(&super->listener);
     super->state = HF_STATE_CLOSED;
     super->lock_at_ms = 0;
     hf_super_stop(super);

@@ -177,6 +177,27 @@ void hf_verb_status(struct hf_super *super, struct hf_job *job)
         hf_super_ready(super, job, path, status_started);
 }
 
+/* --- where secrets go --- */
+
+void hf_verb_secrets(struct hf_super *super, struct hf_job *job)
+{
+    char path[4096];
+    uint8_t bytes[128];
+    struct hf_writer body;
+    struct hf_error error = {.result = HF_OK};
+    if (!read_path(super, job, path))
+        return;
+    bool creating = hf_read_u8(&job->body) != 0;
+    if (!ended(super, job))
+        return;
+    enum hf_result result = super->mounted || creating ? HF_OK : hf_super_attach(super, path, &error);
+    if (result == HF_OK && !super->mounted)
+        result = hf_packaged_choose(super, creating, &error);
+    hf_writer_init(&body, bytes, sizeof bytes);
+    hf_write_string(&body, super->secrets_name);
+    hf_job_end(super, job, &error, &body);
+}
+
 /* --- passcode, recovery, erase: on an open or a closed vault --- */
 
 static void ask_passcode(struct hf_super *super, struct hf_job *job, struct hf_answer *answer)
@@ -202,6 +223,14 @@ void hf_verb_replace(struct hf_super *super, struct hf_job *job)
     hf_verb_passcode(super, job);
 }
 
+/* The element may be of another kind now. */
+static void recovered(struct hf_super *super, struct hf_job *job, struct hf_answer *answer)
+{
+    if (answer->verdict.result == HF_OK && super->packaged && !job->flags && hf_packaged_note_id(super, super->vault_id, job->element_kind) != HF_OK)
+        (void)hf_fail(&answer->verdict, HF_IO, "recovered, but %s/.holdfast/id cannot be written", super->vault);
+    pass_on(super, job, answer);
+}
+
 /* The element may be lost or finished: that is what the phrase is for, so START's failure does not end it. */
 static void ask_recover(struct hf_super *super, struct hf_job *job, struct hf_answer *answer)
 {
@@ -210,10 +239,14 @@ static void ask_recover(struct hf_super *super, struct hf_job *job, struct hf_an
         return;
     }
     struct hf_span rest = hf_read_view(&job->body, hf_reader_left(&job->body));
+    struct hf_reader asked;
+    hf_reader_init(&asked, rest);
+    job->flags = hf_read_u8(&asked); /* only a test */
+    job->element_kind = hf_read_u32(&asked);
     hf_job_request(job, HF_CTL_RECOVER);
     job->gives_secret = true;
     hf_write_bytes(&job->request, rest.data, rest.len);
-    hf_job_ask(super, job, HF_CHANNEL_ENCLAVE, HF_SUPER_LONG_MS, pass_on);
+    hf_job_ask(super, job, HF_CHANNEL_ENCLAVE, HF_SUPER_LONG_MS, recovered);
 }
 
 void hf_verb_recover(struct hf_super *super, struct hf_job *job)

@@ -76,6 +76,24 @@ check(result == OK, f"create: {result} {text}")
 check(len(phrase) == 33 and phrase[0] == 3, "the recovery secret comes once")
 v.close()
 
+# what cannot be made durable is not made: no phrase is shown for it, the enclave goes on answering, nothing stays in the element
+broken = os.path.join(work, "broken")
+os.mkdir(broken, 0o700)
+os.mkdir(os.path.join(broken, "keybag.new"))
+known = set(os.listdir(os.path.join(state, "holdfast")))
+v = Vault(broken, state)
+result, _, text, shown = v.secret(CREATE, create, b"\1" + PASS)
+check(result not in (OK, -1) and shown == b"", f"a create that cannot be written: {result} {text}, {len(shown)} bytes of a phrase")
+check(v.ask(v.control, STATUS)[0] == OK and v.ask(v.control, START)[0] == GONE, "the enclave is usable after it")
+v.close()
+(record,) = set(os.listdir(os.path.join(state, "holdfast"))) - known
+element = open(os.path.join(state, "holdfast", record, "element"), "rb").read()
+check(element.count(b"\0") > len(element) // 2, "and the element has forgotten it")
+os.rmdir(os.path.join(broken, "keybag.new"))
+v = Vault(broken, state)
+check(v.secret(CREATE, create, b"\1" + PASS)[0] == OK, "then it can be made")
+v.close()
+
 v = Vault(folder, state)
 result, _, text = v.ask(v.control, START)
 check(result == OK, f"start: {result} {text}")
@@ -92,6 +110,23 @@ for cls in (1, 3):
     headers[cls] = (body[:256], body[256:288])
     result, body, _ = v.ask(v.keys, OPEN, b"\1" + headers[cls][0])
     check(result == OK and body == b"\0" + headers[cls][1], "open gives the same key")
+def still_opens(what):
+    for cls in (1, 3):
+        result, body, _ = v.ask(v.keys, OPEN, b"\1" + headers[cls][0])
+        check(result == OK and body == b"\0" + headers[cls][1], f"{what}: class {cls}")
+    check(v.ask(v.keys, MAKE, struct.pack("<BBB", 4, 1, 2))[0] == OK, f"{what}: class always")
+
+
+# a verb that fails at the disk leaves the enclave as it was, and can be asked again
+os.mkdir(bag + ".new")
+check(v.ask(v.control, ROTATE, b"\0")[0] not in (OK, -1), "a rotation that cannot be written")
+still_opens("after it")
+check(v.secret(PASSCODE, b"", b"\1" + PASS, b"\2" + OTHER)[0] not in (OK, -1), "a passcode that cannot be written")
+still_opens("after it")
+os.rmdir(bag + ".new")
+check(v.ask(v.control, ROTATE, b"\0")[0] == OK, "the rotation again")
+still_opens("after the rotation")
+check(v.unlock(PASS) == OK, "the passcode is the old one")
 bad = 0
 for at in range(256):
     flipped = bytearray(headers[3][0])
@@ -133,7 +168,13 @@ check(v.failures() == 0, "none of that spent a try")
 test = struct.pack("<BIHB", 1, 1, 0, 0)
 check(v.secret(RECOVER, test, phrase)[0] == OK, "the phrase opens")
 check(v.secret(RECOVER, test, b"\3" + os.urandom(32))[0] != OK, "another does not")
-check(v.secret(RECOVER, struct.pack("<BIHB", 0, 1, 0, 0), phrase, b"\2" + PASS)[0] == OK, "recover")
+again = struct.pack("<BIHB", 0, 1, 0, 0)
+check(v.unlock(OTHER) == OK, "unlocked for the recovery that fails")
+os.mkdir(bag + ".new")
+check(v.secret(RECOVER, again, phrase, b"\2" + PASS)[0] not in (OK, -1), "a recovery that cannot be written")
+still_opens("after it")
+os.rmdir(bag + ".new")
+check(v.secret(RECOVER, again, phrase, b"\2" + PASS)[0] == OK, "recover")
 v.close()
 v = Vault(folder, state)
 check(v.ask(v.control, START)[0] == OK and v.unlock(OTHER) == WRONG and v.unlock(PASS) == OK, "the recovered vault has the new passcode alone")

@@ -28,7 +28,7 @@ offers() { # WANT WORDS…
 }
 is "verbs" offers "recover recovery" holdfast rec
 is "options of one verb" offers "--force --help" holdfast close --
-is "options of another" offers "--help --json --passcode-fd" holdfast check --
+is "options of another" offers "--help --json --passcode-fd --pinentry" holdfast check --
 is "classes" offers "after-unlock always" holdfast protect --class a
 is "replace" offers "replace" holdfast recovery ""
 # The installed CLI finds the installed programs.

@@ -55,7 +55,10 @@ def reply(channel):
 
 
 def ask(channel, kind, body=b"", fds=()):
-    send(channel, kind, body, fds)
+    try:
+        send(channel, kind, body, fds)
+    except ConnectionError:
+        return -1, b"", "closed"
     return reply(channel)
 
 

@@ -199,7 +199,7 @@ flag("done", False)
 
 # [CH-1] [CH-4] the owner's socket carries the owner's verbs and nothing else; what is malformed or not permitted changes nothing
 end = connect()
-for kind in (0, 1, 0x0100, 0x010E, 0x0201, 0x0203, 0x0204, 0x0301, 0x0303, 0x0403, 0x0502, 0xFFFF):
+for kind in (0, 1, 0x0100, 0x010F, 0x0201, 0x0203, 0x0204, 0x0301, 0x0303, 0x0403, 0x0502, 0xFFFF):
     check(ask(end, kind)[0] == PROTOCOL, f"{kind:#x} on the owner's socket")
 for kind in (0x0101, 0x0102):
     check(ask(end, kind, programs.string(vault), [0])[0] == BUSY, f"{kind:#x} while open")

@@ -132,6 +132,43 @@ check(run.returncode == 1, "unlock of a closed vault")
 run = subprocess.run([holdfast, "passcode", vault], env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL, start_new_session=True)
 check(run.returncode == 2 and "no terminal" in run.stderr, f"without a terminal: {run.stderr}")
 
+# [IF-2] pinentry, asked for or because there is a desktop and no terminal
+window = os.path.join(work, "pinentry")
+with open(window, "w") as out:
+    out.write(f"""#!{sys.executable}
+import sys
+print("OK Pleased to meet you", flush=True)
+answers = {work!r} + "/answers"
+for line in sys.stdin:
+    open({work!r} + "/asked", "a").write(line)
+    if line.startswith("GETPIN"):
+        left = open(answers).read().split("\\n")
+        open(answers, "w").write("\\n".join(left[1:]))
+        print("ERR 83886179 Operation cancelled <Pinentry>" if left[0] == "cancel" else "S INFO\\nD " + left[0] + "\\nOK", flush=True)
+    else:
+        print("OK", flush=True)
+""")
+os.chmod(window, 0o755)
+
+
+def in_window(want, answers, *words, **more):
+    open(os.path.join(work, "answers"), "w").write("\n".join(answers) + "\n")
+    run = subprocess.run([holdfast, *words], env={**env, "HF_TEST_PINENTRY": window, **more}, capture_output=True, text=True, stdin=subprocess.DEVNULL, start_new_session=True)
+    check(run.returncode == want, f"{words} with {answers}: {run.returncode} {run.stderr}")
+    return run.stderr
+
+
+STRANGE = "five 100% odd snowmen over \u2603 quietly"
+in_window(0, [PASS, STRANGE.replace("%", "%25"), STRANGE.replace("%", "%25")], "passcode", vault, "--pinentry")
+in_window(3, [PASS, OTHER, OTHER], "passcode", vault, "--pinentry")
+check("cancelled" in in_window(1, ["cancel"], "passcode", vault, "--pinentry"), "a window that is closed")
+check("not the same" in in_window(2, [STRANGE.replace("%", "%25"), OTHER, PASS], "passcode", vault, "--pinentry"), "two that differ")
+in_window(0, [STRANGE.replace("%", "%25"), OTHER, OTHER], "passcode", vault, DISPLAY=":99")
+in_window(2, [OTHER], "passcode", vault)
+run = subprocess.run([holdfast, "passcode", vault, "--passcode-fd", "0", "--new-passcode-fd", "0"], env=env, capture_output=True, text=True, input=OTHER + "\n" + PASS + "\n")
+check(run.returncode == 0, f"the passcode from the window is the one from a descriptor: {run.stderr}")
+check("SETDESC" in open(os.path.join(work, "asked")).read(), "the window says what it asks for")
+
 # [IF-4] a socket directory that others could have made is refused
 os.mkdir(os.path.join(work, "run", "holdfast"), 0o755)
 os.chmod(os.path.join(work, "run", "holdfast"), 0o755)
