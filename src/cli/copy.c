@@ -65,7 +65,7 @@ static void copy_attributes(const char *from, const char *to)
     }
 }
 
-static void copy_metadata(const char *from, const char *to, const struct stat *st)
+void cli_copy_metadata(const char *from, const char *to, const struct stat *st)
 {
     const struct timespec times[2] = {st->st_atim, st->st_mtim};
     copy_attributes(from, to);
@@ -153,6 +153,7 @@ static void copy_entry(struct copy *copy, const char *from, const char *to)
         return;
     }
     copy->done++;
+    cli_progress("exported", copy->done, 0);
     const char *first = !S_ISDIR(st.st_mode) && st.st_nlink > 1 ? find_link(copy, &st, to) : NULL;
     if (first) {
         if (link(first, to) < 0)
@@ -177,7 +178,7 @@ static void copy_entry(struct copy *copy, const char *from, const char *to)
         return;
     }
     if (access(to, F_OK) == 0 || S_ISLNK(st.st_mode))
-        copy_metadata(from, to, &st);
+        cli_copy_metadata(from, to, &st);
 }
 
 enum hf_result cli_copy_tree(const char *from, const char *to, uint64_t *ret_done, uint64_t *ret_bad, struct hf_error *error)
@@ -188,10 +189,11 @@ enum hf_result cli_copy_tree(const char *from, const char *to, uint64_t *ret_don
         return hf_fail(error, errno == ENOTEMPTY || errno == EEXIST ? HF_EXISTS : HF_FAILED, "%s: must be absent or an empty directory: %s", to, strerror(errno));
     copy_directory(&copy, from, to);
     if (lstat(from, &st) == 0)
-        copy_metadata(from, to, &st);
+        cli_copy_metadata(from, to, &st);
     for (size_t i = 0; i < copy.link_count; i++)
         free(copy.links[i].path);
     free(copy.links);
+    cli_progress_end();
     *ret_done = copy.done;
     *ret_bad = copy.bad;
     return HF_OK;

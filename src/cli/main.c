@@ -35,7 +35,7 @@ int main(int argc, char **argv)
     (void)setrlimit(RLIMIT_CORE, &none);
     (void)signal(SIGPIPE, SIG_IGN);
     if (argc >= 2 && strcmp(argv[1], "--version") == 0)
-        return printf("holdfast %s\n", HF_CLI_VERSION) < 0;
+        return printf("holdfast %s\n", HF_VERSION) < 0;
     if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0))
         return cli_help(argc >= 3 ? argv[2] : NULL) ? 0 : 2;
     for (size_t i = 0; argc >= 2 && i < sizeof verbs / sizeof verbs[0]; i++) {
@@ -54,7 +54,7 @@ int main(int argc, char **argv)
         }
         struct hf_error error = {.result = HF_OK};
         enum hf_result result = verbs[i].run(&options, &error);
-        if (result != HF_OK)
+        if (result != HF_OK) /* [IF-5] */
             (void)fprintf(stderr, "holdfast: %s\n", error.result != HF_OK ? error.text : hf_result_text(result));
         if (fflush(stdout) != 0 && result == HF_OK)
             result = HF_IO;

@@ -1,4 +1,4 @@
-/* cli/parse.c: options, strictly: unknown ones, empty or overflowing numbers are refused with exit 2. */
+/* cli/parse.c: options, strictly: unknown ones, empty or overflowing numbers are refused with exit 2 [IF-6]. */
 #include "cli/cli.h"
 
 #include <errno.h>

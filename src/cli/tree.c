@@ -19,9 +19,8 @@ enum hf_result cli_protect(const struct cli_options *options, struct hf_error *e
         const char *path = options->words[i];
         char value[32];
         if (options->class) {
-            const char *name = hf_class_name(options->class);
-            if (lsetxattr(path, "user.holdfast.class", name, strlen(name), 0) < 0)
-                worst = hf_fail(error, errno == ENOKEY ? HF_LOCKED : HF_FAILED, "%s: its class cannot be set: %s", path, strerror(errno));
+            enum hf_result result = cli_protect_path(path, hf_class_name(options->class), error);
+            worst = result != HF_OK ? result : worst;
             continue;
         }
         ssize_t len = lgetxattr(path, "user.holdfast.class", value, sizeof value - 1);

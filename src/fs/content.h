@@ -52,6 +52,7 @@ struct hf_content {
     uint64_t ragged, ragged_next, ragged_seen; /* the page in which the durable length ends, and a later one that may be; UINT64_MAX: none */
     uint64_t found;            /* the size at unsealing: what was there may be promised to someone */
     uint64_t size_seen, length_seen;
+    uint32_t gen_seen;
     struct hf_range cover_next[HF_COVERS];
     uint8_t inline_data[HF_INLINE_MAX];
 };

@@ -85,6 +85,7 @@ void hf_content_forget(struct hf_content *content)
     hf_wipe(&content->dynamic, sizeof content->dynamic);
     content->cut = content->cut_seen = HF_CUT_NONE;
     content->size_seen = content->length_seen = 0;
+    content->gen_seen = UINT32_MAX;
     content->header_due = content->gen_due = content->loose = content->ahead = content->filled = content->filled_seen = false;
 }
 

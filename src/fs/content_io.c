@@ -168,8 +168,8 @@ enum hf_result hf_content_put_pages(struct hf_content *content, uint64_t first, 
 {
     size_t len = (count - 1) * HF_PAGE_LEN + last_len;
     if (first * HF_PAGE_LEN + len > content->reach) {
+        HF_TRY(make_room(content, first, count, content->ragged_next)); /* the later one first: its barrier settles the other too */
         HF_TRY(make_room(content, first, count, content->ragged));
-        HF_TRY(make_room(content, first, count, content->ragged_next));
         /* Whole pages: the length never ends inside a page that may still grow. */
         memset(buffer + len, 0, HF_PAGE_LEN - last_len);
         len = count * HF_PAGE_LEN;
@@ -281,6 +281,7 @@ void hf_content_growth_failed(struct hf_content *content)
 {
     content->cut = HF_CUT_HEADER;
     content->cut_seen = HF_CUT_NONE;
+    content->gen_seen = UINT32_MAX;
     content->loose = content->gen_due = content->header_due = true;
 }
 

@@ -13,7 +13,7 @@ enum { CHUNK_HEADS = 256 };
 
 bool hf_content_pending(const struct hf_content *content)
 {
-    return content->keys && (content->cut != HF_CUT_NONE || content->header_due || content->filled || content->ahead);
+    return content->keys && (content->cut != HF_CUT_NONE || content->header_due || content->gen_due || content->filled || content->ahead);
 }
 
 /* --- the steps of a shrink --- */
@@ -116,7 +116,10 @@ static enum hf_result advance(struct hf_content *content)
 {
     switch (content->cut) {
     case HF_CUT_NONE: break;
-    case HF_CUT_HEADER: content->gen_due = false; return clip(content);
+    case HF_CUT_HEADER:
+        if (content->gen_due) /* a new generation since */
+            HF_TRY(hf_content_sync_header(content));
+        return clip(content);
     case HF_CUT_CLIPPED: return cut_tail(content);
     case HF_CUT_PUNCHED:
         memset(content->dynamic.floors, 0, sizeof content->dynamic.floors);
@@ -196,6 +199,7 @@ enum hf_result hf_content_before_settle(struct hf_content *content, uint32_t epo
         HF_TRY(cut_length(content));
     content->cut_seen = content->cut;
     content->size_seen = content->dynamic.size;
+    content->gen_seen = content->dynamic.gen;
     content->length_seen = content->length;
     content->ragged_seen = hf_content_ragged(content->length);
     content->filled_seen = content->filled;
@@ -214,6 +218,7 @@ enum hf_result hf_content_after_settle(struct hf_content *content, bool *ret_mor
         return HF_OK;
     content->dynamic.durable = content->dynamic.durable > content->size_seen ? content->dynamic.durable : content->size_seen;
     content->reach = content->reach > content->length_seen ? content->reach : content->length_seen;
+    content->gen_due = content->gen_due && content->gen_seen != content->dynamic.gen;
     content->ragged = content->ragged_seen;
     if (content->ragged_next == content->ragged)
         content->ragged_next = UINT64_MAX;

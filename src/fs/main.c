@@ -75,6 +75,8 @@ int main(void)
     if (result == HF_OK)
         result = hf_crypto_start();
     if (result == HF_OK)
+        result = hf_worker_start();
+    if (result == HF_OK)
         result = map_nodes(&nodes, &error);
     if (result == HF_OK) {
         (void)hf_worker(); /* libcrypto reads its files while it can */
