@@ -215,9 +215,16 @@ enum hf_result cli_close_link(struct cli_link *link, bool force, struct hf_error
 {
     struct hf_writer request;
     struct hf_reader body;
-    cli_begin(link, &request, HF_OWN_CLOSE);
-    hf_write_u8(&request, force);
-    enum hf_result result = cli_call(link, &request, -1, false, error, &body);
+    enum { TRIES = 20, PAUSE_US = 100000 };
+    enum hf_result result = HF_BUSY;
+    /* The kernel tells the filesystem of a closed file a little later than the program that closed it. */
+    for (int tries = 0; result == HF_BUSY && tries < TRIES; tries++) {
+        if (tries > 0)
+            (void)usleep(PAUSE_US);
+        cli_begin(link, &request, HF_OWN_CLOSE);
+        hf_write_u8(&request, force);
+        result = cli_call(link, &request, -1, false, error, &body);
+    }
     uint8_t byte[1];
     size_t len = 0;
     /* The supervisor ends now: when it has let go, the vault can be opened again. */
