@@ -19,6 +19,7 @@ run() { # NAME COMMAND…
 }
 run domains python3 tools/check_domains.py
 run spec python3 tools/check_spec.py
+run manual python3 tools/check_manual.py "$plain"
 for t in "$build"/tests/test_*; do [ -f "$t" ] && [ -x "$t" ] && run "$(basename "$t") (sanitized)" "$t"; done
 for t in "$plain"/tests/test_*; do [ -f "$t" ] && [ -x "$t" ] && run "$(basename "$t")" "$t"; done
 if [ -n "${HOLDFAST_VECTORS:-}" ]; then run "published vectors" tests/vectors/run.sh "$plain/tests/vectors"

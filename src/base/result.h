@@ -1,7 +1,7 @@
 /* base/result.h: the one list of outcomes that every function in Holdfast returns, and the message that goes with one.
  *
  * A function that can fail returns enum hf_result and puts its outputs last (`ret_…`), untouched on failure.
- * errno stops at os/; the filesystem rebuilds one errno from a result in fs/errno.h. Source: spec/01-interface.md. */
+ * errno stops at os/; the filesystem rebuilds one errno from a result in fs/errno.h. Source: spec/01-interface.md [IF-1]. */
 #ifndef HF_BASE_RESULT_H
 #define HF_BASE_RESULT_H
 

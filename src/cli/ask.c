@@ -1,8 +1,9 @@
-/* cli/ask.c: a passcode from the terminal without echo or from a descriptor, its strength, and its way to the enclave. */
+/* cli/ask.c: a passcode from the terminal without echo or from a descriptor [IF-2], its strength, and its way to the enclave. */
 #include "cli/cli.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,13 +43,33 @@ static void on_interrupt(int number)
     interrupted = 1;
 }
 
+/* A signal is taken here alone, so that none is lost between the look at `interrupted` and the read. */
+static bool wait_readable(int fd)
+{
+    sigset_t ending, before;
+    struct pollfd readable = {.fd = fd, .events = POLLIN};
+    (void)sigemptyset(&ending);
+    (void)sigaddset(&ending, SIGINT);
+    (void)sigaddset(&ending, SIGTERM);
+    (void)sigaddset(&ending, SIGHUP);
+    (void)sigaddset(&ending, SIGQUIT);
+    (void)sigprocmask(SIG_BLOCK, &ending, &before);
+    int ready = -1;
+    if (interrupted)
+        errno = EINTR;
+    else
+        ready = ppoll(&readable, 1, NULL, &before);
+    (void)sigprocmask(SIG_SETMASK, &before, NULL);
+    return ready > 0;
+}
+
 /* One line, byte by byte: what follows belongs to the next reader of the same descriptor. */
 static enum hf_result read_line(int fd, struct cli_secret *ret, struct hf_error *error)
 {
     ret->len = 0;
     for (;;) {
         uint8_t byte = 0;
-        ssize_t got = read(fd, &byte, 1);
+        ssize_t got = wait_readable(fd) ? read(fd, &byte, 1) : -1;
         if (got < 0 && errno == EINTR && interrupted)
             return hf_fail(error, HF_FAILED, "interrupted; nothing was changed");
         if (got < 0 && errno == EINTR)
@@ -64,22 +85,28 @@ static enum hf_result read_line(int fd, struct cli_secret *ret, struct hf_error 
     }
 }
 
+/* [IF-7] Whatever ends the question, the terminal's echo comes back; what would stop us in the middle of it is ignored. */
 static enum hf_result from_terminal(int tty, const char *prompt, struct cli_secret *ret, struct hf_error *error)
 {
+    static const int ending[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    enum { ENDING = sizeof ending / sizeof ending[0] };
     struct termios old, quiet;
+    struct sigaction action = {.sa_handler = on_interrupt}, ignore = {.sa_handler = SIG_IGN}, before[ENDING], before_stop;
     if (tcgetattr(tty, &old) < 0)
         return hf_fail(error, HF_USAGE, "no terminal to ask for the passcode on; use --passcode-fd");
     quiet = old;
     quiet.c_lflag &= ~(tcflag_t)(ECHO | ECHOE | ECHOK | ECHONL);
     quiet.c_lflag |= ICANON | ISIG;
-    /* Ctrl-C ends the question, not the program: the terminal's echo must come back. */
-    struct sigaction action = {.sa_handler = on_interrupt}, before;
-    (void)sigaction(SIGINT, &action, &before);
+    for (size_t i = 0; i < ENDING; i++)
+        (void)sigaction(ending[i], &action, &before[i]);
+    (void)sigaction(SIGTSTP, &ignore, &before_stop);
     (void)tcsetattr(tty, TCSAFLUSH, &quiet);
     (void)dprintf(tty, "%s: ", prompt);
     enum hf_result result = read_line(tty, ret, error);
     (void)tcsetattr(tty, TCSAFLUSH, &old);
-    (void)sigaction(SIGINT, &before, NULL);
+    (void)sigaction(SIGTSTP, &before_stop, NULL);
+    for (size_t i = 0; i < ENDING; i++)
+        (void)sigaction(ending[i], &before[i], NULL);
     (void)dprintf(tty, "\n");
     return result;
 }

@@ -11,14 +11,13 @@
 #include "proto/mount.h"
 #include "proto/owner.h"
 
-#define HF_CLI_VERSION "0.1"
 #define HF_CLI_PASSCODE_MAX 1024
 #define HF_CLI_STRENGTH_BITS 64.0
 
 struct cli_options {
     const char *words[64]; /* what is no option: the vault, the mountpoint, paths */
     size_t word_count;
-    bool help, json, now, force, locked, foreground, allow_other, yes, test, no_recovery;
+    bool help, json, now, force, locked, foreground, allow_other, yes, test, no_recovery, trust_this_tpm;
     int passcode_fd, new_passcode_fd; /* -1: the terminal */
     const char *recovery_file;
     unsigned class; /* 0: none given */
@@ -58,10 +57,18 @@ enum hf_result cli_vault_path(struct cli_link *link, const char *vault, bool may
 enum hf_result cli_connect(struct cli_link *link, const char *vault, bool may_be_absent, struct hf_error *error);
 /* The living supervisor only: HF_NOT_FOUND when the vault is closed. */
 enum hf_result cli_connect_living(struct cli_link *link, const char *vault, struct hf_error *error);
+/* Calls visit with a connection to each supervisor of the user's open vaults. */
+enum hf_result cli_each_living(struct cli_link *link, enum hf_result (*visit)(struct cli_link *link, void *arg, struct hf_error *error), void *arg,
+                               struct hf_error *error);
 void cli_begin(struct cli_link *link, struct hf_writer *writer, uint16_t verb);
 /* Sends, prints what comes before the reply, returns the verdict. findings: counts what `check` names. */
 enum hf_result cli_call(struct cli_link *link, struct hf_writer *request, int secret, bool json, struct hf_error *error, struct hf_reader *ret_body);
 void cli_hang_up(struct cli_link *link);
+
+/* progress.c: on a terminal a bar with rate and remaining time, else a plain line now and then; on standard error. */
+void cli_progress(const char *what, uint64_t done, uint64_t total); /* total 0: not known */
+void cli_progress_message(struct hf_reader *reader);
+void cli_progress_end(void);
 
 /* ask.c */
 struct cli_secret *cli_secret_new(void);
@@ -79,7 +86,7 @@ enum hf_result cli_send_recovery(int end, const char *file, struct hf_error *err
 int cli_passphrase(const struct cli_options *options);
 
 /* status.c */
-void cli_status_print(const char *vault, const struct hf_owner_status *status, bool json);
+void cli_status_print(const struct hf_owner_status *status, bool json);
 const char *cli_element_name(uint32_t kind);
 
 /* verbs.c, tree.c */

@@ -153,6 +153,7 @@ static void copy_entry(struct copy *copy, const char *from, const char *to)
         return;
     }
     copy->done++;
+    cli_progress("exported", copy->done, 0);
     const char *first = !S_ISDIR(st.st_mode) && st.st_nlink > 1 ? find_link(copy, &st, to) : NULL;
     if (first) {
         if (link(first, to) < 0)
@@ -192,6 +193,7 @@ enum hf_result cli_copy_tree(const char *from, const char *to, uint64_t *ret_don
     for (size_t i = 0; i < copy.link_count; i++)
         free(copy.links[i].path);
     free(copy.links);
+    cli_progress_end();
     *ret_done = copy.done;
     *ret_bad = copy.bad;
     return HF_OK;

@@ -1,6 +1,7 @@
 /* cli/link.c: finding or starting the vault's supervisor, and one verb at a time to it. */
 #include "cli/cli.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -58,22 +59,48 @@ enum hf_result cli_vault_path(struct cli_link *link, const char *vault, bool may
     return HF_OK;
 }
 
+static bool connect_to(struct cli_link *link, const char *path)
+{
+    uid_t uid = 0;
+    pid_t pid = 0;
+    link->living = false;
+    if (hf_ipc_connect(path, &link->socket) != HF_OK) {
+        link->socket = -1;
+        return false;
+    }
+    if (hf_ipc_peer(link->socket, &uid, &pid) != HF_OK || uid != geteuid())
+        hf_cleanup_fd(&link->socket);
+    else
+        link->living = true;
+    return link->living;
+}
+
 static bool connect_living(struct cli_link *link)
 {
     char path[HF_SOCKET_PATH_MAX];
-    uid_t uid = 0;
-    pid_t pid = 0;
-    if (!link->have_id || hf_socket_path(link->vault_id, false, path, NULL) != HF_OK || hf_ipc_connect(path, &link->socket) != HF_OK) {
-        link->socket = -1;
-        return false;
-    }
-    if (hf_ipc_peer(link->socket, &uid, &pid) != HF_OK || uid != geteuid()) {
+    return link->have_id && hf_socket_path(link->vault_id, false, path, NULL) == HF_OK && connect_to(link, path);
+}
+
+enum hf_result cli_each_living(struct cli_link *link, enum hf_result (*visit)(struct cli_link *link, void *arg, struct hf_error *error), void *arg,
+                               struct hf_error *error)
+{
+    char dir[HF_SOCKET_PATH_MAX], path[2 * HF_SOCKET_PATH_MAX];
+    enum hf_result result = hf_socket_dir(false, dir, error);
+    if (result == HF_NOT_FOUND)
+        return HF_OK; /* nothing was ever opened here */
+    DIR *entries = result == HF_OK ? opendir(dir) : NULL;
+    for (const struct dirent *entry = NULL; result == HF_OK && entries && (entry = readdir(entries));) {
+        size_t len = strlen(entry->d_name);
+        if (len != 37 || strcmp(entry->d_name + 32, ".sock") != 0)
+            continue;
+        (void)snprintf(path, sizeof path, "%s/%s", dir, entry->d_name);
+        if (connect_to(link, path)) /* else it is one that a killed supervisor left */
+            result = visit(link, arg, error);
         hf_cleanup_fd(&link->socket);
-        link->socket = -1;
-        return false;
     }
-    link->living = true;
-    return true;
+    if (entries)
+        (void)closedir(entries);
+    return result;
 }
 
 enum hf_result cli_connect_living(struct cli_link *link, const char *vault, struct hf_error *error)
@@ -97,7 +124,7 @@ enum hf_result cli_connect(struct cli_link *link, const char *vault, bool may_be
         return hf_fail(error, HF_FAILED, "no socketpair");
     link->socket = pair[0];
     HF_CLEANUP(fd) int theirs = pair[1];
-    const char *const argv[] = {"holdfast-super", NULL};
+    const char *const argv[] = {path, NULL};
     enum hf_result result = hf_process_start(path, argv, NULL, HF_FD_SUPER_OWNER, &theirs, 1, &link->child);
     return result == HF_OK ? HF_OK : hf_fail(error, result, "%s: cannot be started: %s", path, hf_result_text(result));
 }
@@ -105,16 +132,6 @@ enum hf_result cli_connect(struct cli_link *link, const char *vault, bool may_be
 void cli_begin(struct cli_link *link, struct hf_writer *writer, uint16_t verb)
 {
     hf_message_begin(writer, link->out, sizeof link->out, verb);
-}
-
-static void show_progress(struct hf_reader *reader)
-{
-    char what[128];
-    uint64_t done = hf_read_u64(reader);
-    uint64_t total = hf_read_u64(reader);
-    hf_read_string(reader, what, sizeof what);
-    if (hf_reader_end(reader) == HF_OK && isatty(2))
-        (void)fprintf(stderr, "\r%s: %llu of %llu%s", what, (unsigned long long)done, (unsigned long long)total, done == total ? "\n" : "");
 }
 
 static void show_finding(struct hf_reader *reader, bool json)
@@ -154,13 +171,14 @@ enum hf_result cli_call(struct cli_link *link, struct hf_writer *request, int se
         hf_reader_init(&reader, HF_SPAN(link->in, len));
         uint16_t type = hf_read_u16(&reader);
         if (type == HF_MSG_PROGRESS) {
-            show_progress(&reader);
+            cli_progress_message(&reader);
             continue;
         }
         if (type == HF_FS_FINDING) {
             show_finding(&reader, json);
             continue;
         }
+        cli_progress_end();
         result = hf_reply_parse(HF_SPAN(link->in, len), &verdict, ret_body);
         if (result == HF_OK && verdict.result != HF_OK)
             *error = verdict;

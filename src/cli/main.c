@@ -11,7 +11,7 @@ static const struct verb {
     const char *options; /* as cli_parse wants them */
     enum hf_result (*run)(const struct cli_options *options, struct hf_error *error);
 } verbs[] = {
-    {"create", " element= tcti= attempts= delays= grace= inactivity= kdf= profile= no-recovery recovery-file= passcode-fd= ", cli_create},
+    {"create", " element= tcti= attempts= delays= grace= inactivity= kdf= profile= no-recovery trust-this-tpm recovery-file= passcode-fd= ", cli_create},
     {"open", " passcode-fd= locked foreground allow-other ", cli_open},
     {"unlock", " passcode-fd= ", cli_unlock},
     {"lock", " now ", cli_lock},
@@ -20,7 +20,7 @@ static const struct verb {
     {"passcode", " passcode-fd= new-passcode-fd= ", cli_passcode},
     {"protect", " class= ", cli_protect},
     {"rotate", " class= ", cli_rotate},
-    {"recover", " test recovery-file= new-passcode-fd= element= tcti= ", cli_recover},
+    {"recover", " test recovery-file= new-passcode-fd= element= tcti= trust-this-tpm ", cli_recover},
     {"recovery", " passcode-fd= recovery-file= ", cli_replace},
     {"erase", " yes ", cli_erase},
     {"export", " passcode-fd= ", cli_export},
@@ -35,7 +35,7 @@ int main(int argc, char **argv)
     (void)setrlimit(RLIMIT_CORE, &none);
     (void)signal(SIGPIPE, SIG_IGN);
     if (argc >= 2 && strcmp(argv[1], "--version") == 0)
-        return printf("holdfast %s\n", HF_CLI_VERSION) < 0;
+        return printf("holdfast %s\n", HF_VERSION) < 0;
     if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0))
         return cli_help(argc >= 3 ? argv[2] : NULL) ? 0 : 2;
     for (size_t i = 0; argc >= 2 && i < sizeof verbs / sizeof verbs[0]; i++) {
@@ -54,7 +54,7 @@ int main(int argc, char **argv)
         }
         struct hf_error error = {.result = HF_OK};
         enum hf_result result = verbs[i].run(&options, &error);
-        if (result != HF_OK)
+        if (result != HF_OK) /* [IF-5] */
             (void)fprintf(stderr, "holdfast: %s\n", error.result != HF_OK ? error.text : hf_result_text(result));
         if (fflush(stdout) != 0 && result == HF_OK)
             result = HF_IO;

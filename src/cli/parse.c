@@ -1,4 +1,4 @@
-/* cli/parse.c: options, strictly: unknown ones, empty or overflowing numbers are refused with exit 2. */
+/* cli/parse.c: options, strictly: unknown ones, empty or overflowing numbers are refused with exit 2 [IF-6]. */
 #include "cli/cli.h"
 
 #include <errno.h>
@@ -113,7 +113,8 @@ static bool *flag(const char *name, struct cli_options *ret)
         const char *name;
         bool *where;
     } flags[] = {{"json", &ret->json}, {"now", &ret->now}, {"force", &ret->force}, {"locked", &ret->locked}, {"foreground", &ret->foreground},
-                 {"allow-other", &ret->allow_other}, {"yes", &ret->yes}, {"test", &ret->test}, {"no-recovery", &ret->no_recovery}, {"help", &ret->help}};
+                 {"allow-other", &ret->allow_other}, {"yes", &ret->yes}, {"test", &ret->test}, {"no-recovery", &ret->no_recovery}, {"trust-this-tpm", &ret->trust_this_tpm},
+                 {"help", &ret->help}};
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
         if (strcmp(flags[i].name, name) == 0)
             return flags[i].where;

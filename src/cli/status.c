@@ -1,4 +1,4 @@
-/* cli/status.c: what a vault says about itself, for people and as one JSON object. */
+/* cli/status.c: what a vault says about itself, for people and as one JSON object [IF-3]. */
 #include "cli/cli.h"
 
 #include <stdio.h>
@@ -31,6 +31,13 @@ void cli_json_string(const char *text)
     (void)putchar('"');
 }
 
+static const char *verb_name(unsigned verb)
+{
+    static const char *const names[] = {"create", "open", "unlock", "lock", "close", "status", "passcode", "recover", "recovery", "rotate", "erase", "check"};
+    unsigned at = verb - HF_OWN_CREATE;
+    return at < sizeof names / sizeof names[0] ? names[at] : "unknown";
+}
+
 static void print_json(const struct hf_owner_status *status)
 {
     const struct hf_enclave_status *enclave = &status->enclave;
@@ -38,7 +45,9 @@ static void print_json(const struct hf_owner_status *status)
     const struct hf_policy *policy = &enclave->policy;
     char id[33];
     hf_hex_encode(enclave->vault_id, 16, id);
-    (void)printf("{\"vault_id\":\"%s\",\"state\":\"%s\",\"mountpoint\":", id, state_name(status->state));
+    (void)printf("{\"vault\":");
+    cli_json_string(status->vault);
+    (void)printf(",\"vault_id\":\"%s\",\"state\":\"%s\",\"mountpoint\":", id, state_name(status->state));
     if (status->mountpoint[0])
         cli_json_string(status->mountpoint);
     else
@@ -75,28 +84,42 @@ static void print_json(const struct hf_owner_status *status)
     (void)printf("},\"grace_left_s\":%u,\"generation\":%llu,\"secret_memory\":\"%s\",\"note\":", status->grace_left_s, (unsigned long long)enclave->generation,
                  memory[enclave->secret_memory < 3 ? enclave->secret_memory : 0]);
     cli_json_string(enclave->note);
-    (void)printf(",\"version\":\"%s\",\"enclave_sha256\":", HF_CLI_VERSION);
+    if (status->under_way)
+        (void)printf(",\"under_way\":\"%s\"", verb_name(status->under_way));
+    else
+        (void)printf(",\"under_way\":null");
+    (void)printf(",\"version\":\"%s\",\"enclave_sha256\":", HF_VERSION);
     if (status->enclave_sha256[0])
         cli_json_string(status->enclave_sha256);
     else
         (void)printf("null");
-    (void)printf("}\n");
+    (void)printf("}");
 }
 
-static void print_human(const char *vault, const struct hf_owner_status *status)
+/* The element's public parts say why it is called hardware. */
+static const char *trust_words(const struct hf_element_status *element)
+{
+    if (!element->hardware)
+        return " (emulated or unverified: not known to be hardware)";
+    return strstr(element->public_json, "\"trust\":\"certificate\"") ? " (EK certificate verified)" : " (hardware by its owner's word)";
+}
+
+static void print_human(const struct hf_owner_status *status)
 {
     const struct hf_enclave_status *enclave = &status->enclave;
     const struct hf_element_status *element = &enclave->element;
-    (void)printf("%s: %s", vault, state_name(status->state));
+    (void)printf("%s: %s", status->vault, state_name(status->state));
     if (status->mountpoint[0])
         (void)printf(", at %s", status->mountpoint);
     if (status->state == HF_STATE_LOCKING)
         (void)printf(", %u s of grace left", status->grace_left_s);
     if (status->state == HF_STATE_LOCKED && status->open_unless_open)
         (void)printf(", %u files of class unless-open still open", status->open_unless_open);
+    if (status->under_way)
+        (void)printf(" (%s is under way)", verb_name(status->under_way));
     (void)printf("\n");
     if (element->kind == HF_ELEMENT_TPM2)
-        (void)printf("element: guesses counted by %s%s\n", element->vendor[0] ? element->vendor : "TPM", element->hardware ? "" : " (emulated or unverified: not known to be hardware)");
+        (void)printf("element: guesses counted by %s%s\n", element->vendor[0] ? element->vendor : "TPM", trust_words(element));
     else if (element->kind == HF_ELEMENT_SOFTWARE)
         (void)printf("element: software: %s; strength = passphrase x Argon2id\n", element->limit ? "the limit holds against this program only" : "no guess limit");
     (void)printf("tries: %u failed", element->failed);
@@ -114,10 +137,10 @@ static void print_human(const char *vault, const struct hf_owner_status *status)
         (void)printf("note: %s\n", enclave->note);
 }
 
-void cli_status_print(const char *vault, const struct hf_owner_status *status, bool json)
+void cli_status_print(const struct hf_owner_status *status, bool json)
 {
     if (json)
         print_json(status);
     else
-        print_human(vault, status);
+        print_human(status);
 }

@@ -76,6 +76,7 @@ static enum hf_result create_with(const struct cli_options *options, int mine, i
     hf_write_u32(&request, kind);
     hf_write_string(&request, options->tcti);
     hf_write_u8(&request, !options->no_recovery);
+    hf_write_u8(&request, options->trust_this_tpm);
     HF_TRY(cli_call(&the_link, &request, theirs, false, error, &body));
     hf_read_bytes(&body, bytes, sizeof bytes);
     hf_hex_encode(bytes, sizeof bytes, id);
@@ -232,21 +233,65 @@ enum hf_result cli_close(const struct cli_options *options, struct hf_error *err
     return cli_close_link(&the_link, options->force, error);
 }
 
+struct listing {
+    bool json;
+    size_t count;
+};
+
+static enum hf_result ask_status(struct cli_link *link, struct hf_owner_status *ret, struct hf_error *error)
+{
+    struct hf_writer request;
+    struct hf_reader body;
+    cli_begin(link, &request, HF_OWN_STATUS);
+    hf_write_string(&request, link->vault);
+    HF_TRY(cli_call(link, &request, -1, false, error, &body));
+    return read_status(&body, ret, error);
+}
+
+/* A vault that closes meanwhile is passed over. */
+static enum hf_result list_one(struct cli_link *link, void *arg, struct hf_error *error)
+{
+    static struct hf_owner_status status;
+    struct listing *listing = arg;
+    (void)error;
+    struct hf_error ignored = {.result = HF_OK};
+    if (ask_status(link, &status, &ignored) != HF_OK)
+        return HF_OK;
+    if (listing->json && listing->count)
+        (void)printf(",");
+    listing->count++;
+    cli_status_print(&status, listing->json);
+    return HF_OK;
+}
+
+/* All open vaults of the user. */
+static enum hf_result list_status(bool json, struct hf_error *error)
+{
+    struct listing listing = {.json = json};
+    if (json)
+        (void)printf("{\"vaults\":[");
+    HF_TRY(cli_each_living(&the_link, list_one, &listing, error));
+    if (json)
+        (void)printf("]}\n");
+    else if (listing.count == 0)
+        (void)printf("no vault is open\n");
+    return HF_OK;
+}
+
 enum hf_result cli_status(const struct cli_options *options, struct hf_error *error)
 {
     static struct hf_owner_status status;
-    struct hf_writer request;
-    struct hf_reader body;
+    if (options->word_count == 0)
+        return list_status(options->json, error);
     HF_TRY(vault_word(options, 1, error));
     HF_TRY(cli_connect(&the_link, options->words[0], false, error));
-    cli_begin(&the_link, &request, HF_OWN_STATUS);
-    hf_write_string(&request, the_link.vault);
-    HF_TRY(cli_call(&the_link, &request, -1, false, error, &body));
-    HF_TRY(read_status(&body, &status, error));
+    HF_TRY(ask_status(&the_link, &status, error));
     if (!the_link.living) { /* the programs that answered have ended already */
         status.pid_super = status.pid_enclave = status.pid_element = 0;
     }
-    cli_status_print(the_link.vault, &status, options->json);
+    cli_status_print(&status, options->json);
+    if (options->json)
+        (void)printf("\n");
     cli_hang_up(&the_link);
     return HF_OK;
 }
@@ -299,6 +344,7 @@ static enum hf_result recover_with(const struct cli_options *options, int mine, 
     hf_write_u8(&request, options->test);
     hf_write_u32(&request, kind);
     hf_write_string(&request, options->tcti);
+    hf_write_u8(&request, options->trust_this_tpm);
     HF_TRY(cli_call(&the_link, &request, theirs, false, error, &body));
     if (options->test)
         (void)printf("%s: the recovery phrase opens it\n", the_link.vault);

@@ -16,14 +16,14 @@ static enum hf_result open_kind(struct hf_element *e, uint32_t kind, const char 
 {
     if (kind == HF_ELEMENT_AUTO) {
         struct hf_error unreachable;
-        if (hf_tpm2_open(&e->tpm2, e->dir, e->vault_id, tcti, blob, &unreachable) == HF_OK) {
+        if (hf_tpm2_open(&e->tpm2, e->root, e->dir, e->vault_id, tcti, blob, &unreachable) == HF_OK) {
             e->kind = HF_ELEMENT_TPM2;
             return HF_OK;
         }
         kind = HF_ELEMENT_SOFTWARE;
     }
     if (kind == HF_ELEMENT_TPM2)
-        HF_TRY(hf_tpm2_open(&e->tpm2, e->dir, e->vault_id, tcti, blob, error));
+        HF_TRY(hf_tpm2_open(&e->tpm2, e->root, e->dir, e->vault_id, tcti, blob, error));
     else
         HF_TRY(hf_software_open(&e->software, e->dir, e->vault_id, error));
     e->kind = kind;
@@ -61,10 +61,10 @@ static enum hf_result software_grant(struct hf_software *software, enum hf_resul
 }
 
 enum hf_result hf_element_provision(struct hf_element *e, const struct hf_element_auth *auth, const struct hf_policy *policy, uint64_t generation,
-                                    struct hf_grant *ret, struct hf_error *error)
+                                    bool trusted, struct hf_grant *ret, struct hf_error *error)
 {
     if (by_tpm(e))
-        return hf_tpm2_provision(&e->tpm2, NULL, auth, policy, generation, ret, error);
+        return hf_tpm2_provision(&e->tpm2, NULL, auth, policy, generation, trusted, ret, error);
     enum hf_result result = hf_software_provision(&e->software, auth, policy, &ret->release);
     ret->slot = e->software.record.slot;
     return software_grant(&e->software, result, ret);
@@ -79,7 +79,7 @@ static enum hf_result forget_software(struct hf_element *e)
 }
 
 enum hf_result hf_element_fresh(struct hf_element *e, uint32_t kind, const char *tcti, const struct hf_element_auth *auth, const struct hf_policy *policy,
-                                uint64_t generation, struct hf_grant *ret, struct hf_error *error)
+                                uint64_t generation, bool trusted, struct hf_grant *ret, struct hf_error *error)
 {
     struct hf_error ignored;
     if (kind == HF_ELEMENT_AUTO)
@@ -94,8 +94,8 @@ enum hf_result hf_element_fresh(struct hf_element *e, uint32_t kind, const char 
         hf_wipe(&other, sizeof other);
     }
     if (!by_tpm(e))
-        return hf_element_provision(e, auth, policy, generation, ret, error);
-    HF_TRY(hf_tpm2_provision(&e->tpm2, tcti, auth, policy, generation, ret, error));
+        return hf_element_provision(e, auth, policy, generation, trusted, ret, error);
+    HF_TRY(hf_tpm2_provision(&e->tpm2, tcti, auth, policy, generation, trusted, ret, error));
     enum hf_result removed = forget_software(e);
     return removed == HF_OK ? HF_OK : hf_fail(error, removed, "the software element's old record can't be removed");
 }

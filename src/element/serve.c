@@ -85,9 +85,10 @@ static enum hf_result on_provision(struct server *server, struct exchange *x)
     hf_read_bytes(&x->in, auth.bytes, sizeof auth.bytes);
     read_limits(&x->in, &policy);
     uint64_t generation = hf_read_u64(&x->in);
+    bool trusted = hf_read_bool(&x->in);
     enum hf_result result = hf_reader_end(&x->in) != HF_OK
                                 ? HF_PROTOCOL
-                                : hf_element_provision(&server->element, &auth, &policy, generation, &grant, &x->error);
+                                : hf_element_provision(&server->element, &auth, &policy, generation, trusted, &grant, &x->error);
     if (result == HF_OK)
         write_grant(x, &grant, true);
     hf_element_auth_wipe(&auth);
@@ -104,11 +105,12 @@ static enum hf_result on_fresh(struct server *server, struct exchange *x)
     hf_read_bytes(&x->in, auth.bytes, sizeof auth.bytes);
     read_limits(&x->in, &policy);
     uint64_t generation = hf_read_u64(&x->in);
+    bool trusted = hf_read_bool(&x->in);
     uint32_t kind = hf_read_u32(&x->in);
     hf_read_string(&x->in, tcti, sizeof tcti);
     enum hf_result result = hf_reader_end(&x->in) != HF_OK || kind > HF_ELEMENT_TPM2
                                 ? HF_PROTOCOL
-                                : hf_element_fresh(&server->element, kind, tcti, &auth, &policy, generation, &grant, &x->error);
+                                : hf_element_fresh(&server->element, kind, tcti, &auth, &policy, generation, trusted, &grant, &x->error);
     if (result == HF_OK)
         write_grant(x, &grant, true);
     hf_element_auth_wipe(&auth);

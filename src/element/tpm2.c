@@ -6,6 +6,7 @@
 
 #include "element/tpm2_gate.h"
 #include "element/tpm2_seal.h"
+#include "element/tpm2_trust.h"
 #include "os/clock.h"
 #include "os/random.h"
 #include "os/secret.h"
@@ -132,9 +133,10 @@ static enum hf_result take_tcti(struct hf_tpm2 *t, const char *tcti)
     return len >= 0 && (size_t)len < sizeof t->tcti ? HF_OK : HF_TOO_LARGE;
 }
 
-enum hf_result hf_tpm2_open(struct hf_tpm2 *t, int dir, const uint8_t vault_id[16], const char *tcti, struct hf_span blob, struct hf_error *error)
+enum hf_result hf_tpm2_open(struct hf_tpm2 *t, int root, int dir, const uint8_t vault_id[16], const char *tcti, struct hf_span blob,
+                            struct hf_error *error)
 {
-    struct hf_tpm2 fresh = {.dir = dir};
+    struct hf_tpm2 fresh = {.root = root, .dir = dir};
     memcpy(fresh.vault_id, vault_id, sizeof fresh.vault_id);
     HF_TRY(take_tcti(&fresh, tcti));
     if (blob.len > 0) {
@@ -195,7 +197,11 @@ static enum hf_result make_grant(struct hf_tpm2 *t, struct hf_tpm *tpm, const st
     hf_random(ret->release.bytes, sizeof ret->release.bytes);
     hf_test_note_secret("release-secret", ret->release.bytes, sizeof ret->release.bytes);
     HF_TRY(hf_seal_release(tpm, name, &ret->release, &blob->release, error));
-    HF_TRY(hf_seal_device(tpm, name, blob->policy.attempts, &ret->device, &blob->device, error));
+    return hf_seal_device(tpm, name, blob->policy.attempts, &ret->device, &blob->device, error);
+}
+
+static enum hf_result hand_over(const struct hf_tpm2_blob *blob, struct hf_grant *ret, struct hf_error *error)
+{
     ret->slot = blob->slot;
     enum hf_result result = hf_tpm2_blob_encode(blob, ret->blob, sizeof ret->blob, &ret->blob_len);
     return result == HF_OK ? HF_OK : hf_fail(error, result, "the TPM element's part does not fit the keybag");
@@ -232,23 +238,47 @@ static enum hf_result drop_all(struct hf_tpm2 *t, struct hf_tpm *tpm, const stru
     return result == HF_OK ? next : result;
 }
 
-static enum hf_result provision(struct hf_tpm2 *t, struct hf_tpm *tpm, const struct hf_element_auth *auth, struct hf_tpm2_blob *blob, struct hf_grant *ret,
-                                struct hf_error *error)
+/* The proof, or the owner's word, or neither and why [EL-13]. None of it keeps the TPM from being used. */
+static void settle_trust(struct hf_tpm2 *t, struct hf_tpm *tpm, bool trusted, struct hf_tpm2_blob *blob)
+{
+    struct hf_error why = {0};
+    uint8_t name[HF_TPM_NAME_LEN];
+    ESYS_TR pin;
+    enum hf_nv_found found;
+    hf_tpm2_pin_name(&blob->pin, blob->counter, t->vault_id, name);
+    enum hf_result result = find_pin(t, tpm, &blob->pin, blob->counter, &pin, &found, &why);
+    if (result == HF_OK)
+        result = hf_trust_prove(tpm, t->root, name, pin, &why);
+    blob->trust = result == HF_OK ? HF_TRUST_CERTIFICATE : trusted ? HF_TRUST_OWNER : HF_TRUST_NONE;
+    blob->trust_why[0] = '\0';
+    if (result == HF_OK)
+        return;
+    (void)snprintf(blob->trust_why, sizeof blob->trust_why, "%.*s", (int)sizeof blob->trust_why - 1, why.text);
+    for (char *at = blob->trust_why; *at; at++) {
+        if (*at < ' ' || *at > '~' || *at == '"' || *at == '\\')
+            *at = '?';
+    }
+}
+
+static enum hf_result provision(struct hf_tpm2 *t, struct hf_tpm *tpm, const struct hf_element_auth *auth, bool trusted, struct hf_tpm2_blob *blob,
+                                struct hf_grant *ret, struct hf_error *error)
 {
     uint64_t ignored;
     HF_TRY(hf_nv_counter_make(tpm, HF_TPM2_GENERATION_COUNTER, t->vault_id, &blob->generation_counter, &blob->birth_count, error));
     HF_TRY(hf_nv_counter_make(tpm, HF_TPM2_GATE_COUNTER, t->vault_id, &blob->counter, &ignored, error));
     hf_random(ret->device.bytes, sizeof ret->device.bytes);
-    return make_grant(t, tpm, auth, blob, ret, error);
+    HF_TRY(make_grant(t, tpm, auth, blob, ret, error));
+    settle_trust(t, tpm, trusted, blob);
+    return hand_over(blob, ret, error);
 }
 
-static enum hf_result provision_here(struct hf_tpm2 *t, struct hf_tpm *tpm, const struct hf_element_auth *auth, struct hf_tpm2_blob *blob,
+static enum hf_result provision_here(struct hf_tpm2 *t, struct hf_tpm *tpm, const struct hf_element_auth *auth, bool trusted, struct hf_tpm2_blob *blob,
                                      struct hf_grant *ret, struct hf_error *error)
 {
     struct hf_error ignored;
     struct hf_tpm2_note old = t->note;
     memcpy(blob->srk_name, tpm->srk_name.name, sizeof blob->srk_name);
-    enum hf_result result = provision(t, tpm, auth, blob, ret, error);
+    enum hf_result result = provision(t, tpm, auth, trusted, blob, ret, error);
     if (result != HF_OK) {
         if (drop_all(t, tpm, blob, &ignored) == HF_OK)
             t->note.doing.used = false;
@@ -262,7 +292,7 @@ static enum hf_result provision_here(struct hf_tpm2 *t, struct hf_tpm *tpm, cons
 }
 
 enum hf_result hf_tpm2_provision(struct hf_tpm2 *t, const char *tcti, const struct hf_element_auth *auth, const struct hf_policy *policy,
-                                 uint64_t generation, struct hf_grant *ret, struct hf_error *error)
+                                 uint64_t generation, bool trusted, struct hf_grant *ret, struct hf_error *error)
 {
     struct hf_tpm tpm;
     struct hf_tpm2_blob blob = {.policy = {.attempts = policy->attempts ? policy->attempts : HF_TPM2_DEFAULT_LIMIT, .delay_count = policy->delay_count},
@@ -275,7 +305,7 @@ enum hf_result hf_tpm2_provision(struct hf_tpm2 *t, const char *tcti, const stru
     HF_TRY(hf_tpm_open(t->tcti, &tpm, error));
     enum hf_result result = tpm.srk_name.size == sizeof blob.srk_name ? HF_OK : hf_fail(error, HF_FAILED, "the TPM names its storage key strangely");
     if (result == HF_OK)
-        result = provision_here(t, &tpm, auth, &blob, ret, error);
+        result = provision_here(t, &tpm, auth, trusted, &blob, ret, error);
     if (result == HF_OK) {
         t->blob = blob;
         t->known = true;
@@ -392,6 +422,8 @@ static enum hf_result prepare(struct hf_tpm2 *t, struct hf_tpm *tpm, const struc
     next->slot = 1 - t->blob.slot;
     next->before = t->blob.pin;
     enum hf_result result = make_grant(t, tpm, auth, next, ret, error);
+    if (result == HF_OK)
+        result = hand_over(next, ret, error);
     if (result != HF_OK && !is_pin(&next->pin, &t->blob.pin))
         (void)drop_pin(t, tpm, &next->pin, next->counter, &ignored);
     return result;

@@ -14,7 +14,7 @@
 #define HF_TPM2_DEFAULT_LIMIT 10
 
 struct hf_tpm2 {
-    int dir; /* the vault's folder (element/state.h), the caller's; -1: not open */
+    int root, dir; /* the state directory and the vault's folder in it (element/state.h), the caller's; -1: not open */
     uint8_t vault_id[16];
     char tcti[HF_KEYBAG_TCTI_MAX];
     char vendor[64];
@@ -36,12 +36,14 @@ struct hf_tpm2 {
 };
 
 /* blob as the keybag has it, empty at creation. HF_UNREACHABLE, HF_USAGE (tcti), HF_DAMAGED (blob). */
-HF_MUST_USE enum hf_result hf_tpm2_open(struct hf_tpm2 *t, int dir, const uint8_t vault_id[16], const char *tcti, struct hf_span blob, struct hf_error *error);
+HF_MUST_USE enum hf_result hf_tpm2_open(struct hf_tpm2 *t, int root, int dir, const uint8_t vault_id[16], const char *tcti, struct hf_span blob,
+                                        struct hf_error *error);
 /* Looks again, unless that was done just now (an unlock asks three times). */
 HF_MUST_USE enum hf_result hf_tpm2_refresh(struct hf_tpm2 *t, struct hf_error *error);
-/* New C, G, P, S, D; then whatever was there before for this vault goes. tcti: NULL for the one that open was given. generation: the keybag's, before the one that is about to be written. */
+/* New C, G, P, S, D; then whatever was there before for this vault goes. tcti: NULL for the one that open was given. generation: the keybag's, before the one that is about to be written.
+ * trusted: the owner says that this TPM is hardware. */
 HF_MUST_USE enum hf_result hf_tpm2_provision(struct hf_tpm2 *t, const char *tcti, const struct hf_element_auth *auth, const struct hf_policy *policy,
-                                             uint64_t generation, struct hf_grant *ret, struct hf_error *error);
+                                             uint64_t generation, bool trusted, struct hf_grant *ret, struct hf_error *error);
 /* HF_WRONG_PASSCODE, HF_DELAYED, HF_GONE, HF_DAMAGED (P or the TPM was replaced: A was not used). *ret_failed_before: wrong tries since the last right one. */
 HF_MUST_USE enum hf_result hf_tpm2_release(struct hf_tpm2 *t, const struct hf_element_auth *auth, struct hf_release_secret *ret, uint32_t *ret_failed_before,
                                            struct hf_error *error);

@@ -68,6 +68,8 @@ enum hf_result hf_tpm2_blob_encode(const struct hf_tpm2_blob *blob, uint8_t *out
     write_pin(&writer, &blob->before);
     write_sealed(&writer, &blob->release);
     write_sealed(&writer, &blob->device);
+    hf_write_u8(&writer, blob->trust);
+    hf_write_string(&writer, blob->trust_why);
     HF_TRY(hf_writer_end(&writer));
     *ret_len = writer.len;
     return HF_OK;
@@ -77,6 +79,16 @@ enum hf_result hf_tpm2_blob_encode(const struct hf_tpm2_blob *blob, uint8_t *out
 static bool is_nv(uint32_t handle)
 {
     return handle >> 24 == 1;
+}
+
+/* It stands in JSON and on terminals. */
+static bool is_quiet(const char *text)
+{
+    for (; *text; text++) {
+        if (*text < ' ' || *text > '~' || *text == '"' || *text == '\\')
+            return false;
+    }
+    return true;
 }
 
 enum hf_result hf_tpm2_blob_decode(struct hf_span bytes, struct hf_tpm2_blob *ret)
@@ -104,6 +116,10 @@ enum hf_result hf_tpm2_blob_decode(struct hf_span bytes, struct hf_tpm2_blob *re
     read_pin(&reader, &blob.before);
     read_sealed(&reader, &blob.release);
     read_sealed(&reader, &blob.device);
+    blob.trust = hf_read_u8(&reader);
+    hf_read_string(&reader, blob.trust_why, sizeof blob.trust_why);
+    if (blob.trust > 2 || !is_quiet(blob.trust_why))
+        hf_reader_reject(&reader);
     if (!blob.pin.used || !is_nv(blob.pin.handle) || (blob.before.used && !is_nv(blob.before.handle)) || !is_nv(blob.counter) ||
         !is_nv(blob.generation_counter))
         hf_reader_reject(&reader);

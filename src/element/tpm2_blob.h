@@ -2,7 +2,7 @@
  * the blob goes into the keybag (the enclave carries it, sealed with the rest), the note lies in the element's state directory.
  *
  * Blob, big and small numbers little-endian: format u32 = 1 | slot u32 | limit u32 | delay count u32 | delays u32… | SRK Name 34 | C u32 | G u32 |
- * G's value at the vault's birth u64 | generation then u64 | P (below) | the P before it | sealed S | sealed D (each: public area, private area, u16 lengths).
+ * G's value at the vault's birth u64 | generation then u64 | P (below) | the P before it | sealed S | sealed D (each: public area, private area, u16 lengths) | trust u8 | why not, string.
  * P: u8 used | handle u32 | v 8 | one-use key x 32, y 32. Source: spec/50-element.md. */
 #ifndef HF_ELEMENT_TPM2_BLOB_H
 #define HF_ELEMENT_TPM2_BLOB_H
@@ -17,6 +17,7 @@
 #define HF_TPM_NAME_LEN 34 /* algorithm, SHA-256 */
 #define HF_TPM_SEALED_PUBLIC_MAX 128
 #define HF_TPM_SEALED_PRIVATE_MAX 256
+#define HF_TPM_WHY_MAX 160
 
 /* Everything that P's Name follows from. */
 struct hf_tpm2_pin {
@@ -40,6 +41,8 @@ struct hf_tpm2_blob {
     uint64_t birth_count, birth_generation;
     struct hf_tpm2_pin pin, before;
     struct hf_tpm2_sealed release, device;
+    uint8_t trust;          /* enum hf_trust */
+    char trust_why[HF_TPM_WHY_MAX]; /* what was missing; without quotes and backslashes */
 };
 
 /* The element's own note: loss of it costs nothing but the exactness of a delay and one NV index. */

@@ -88,11 +88,16 @@ static enum hf_result make_srk(struct hf_tpm *tpm, struct hf_error *error)
                        .parameters.eccDetail = {.symmetric = {.algorithm = TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB},
                                                 .scheme.scheme = TPM2_ALG_NULL, .curveID = TPM2_ECC_NIST_P256, .kdf.scheme = TPM2_ALG_NULL},
                        .unique.ecc = {.x = {.size = 32}, .y = {.size = 32}}}};
+    TPM2B_PUBLIC *public = NULL;
     TSS2_RC rc = Esys_CreatePrimary(tpm->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &no_auth, &template, &no_data, &no_pcrs,
-                                    &tpm->srk, NULL, NULL, NULL, NULL);
+                                    &tpm->srk, &public, NULL, NULL, NULL);
+    bool fixed = rc != TSS2_RC_SUCCESS || public->publicArea.objectAttributes == template.publicArea.objectAttributes;
+    free(public);
     if (hf_tpm_base(rc) == TPM2_RC_BAD_AUTH || hf_tpm_base(rc) == TPM2_RC_AUTH_FAIL)
         return hf_fail(error, HF_FAILED, "the TPM's owner authorisation is set by another system; Holdfast needs it empty");
     HF_TRY(hf_tpm_verdict(tpm, rc, "make the storage key", error));
+    if (!fixed)
+        return hf_fail(error, HF_REFUSED, "the TPM's storage key is not one that stays in it");
     TPM2B_NAME *name = NULL;
     rc = Esys_TR_GetName(tpm->esys, tpm->srk, &name);
     if (rc == TSS2_RC_SUCCESS)
@@ -117,8 +122,8 @@ static enum hf_result start(struct hf_tpm *tpm, struct hf_error *error)
 {
     HF_TRY(hf_tpm_verdict(tpm, Esys_Initialize(&tpm->esys, (TSS2_TCTI_CONTEXT *)&tpm->tcti, NULL), "start", error));
     if (!tpm->tcti.shared) {
-        HF_TRY(drop_leftovers(tpm, TPM2_TRANSIENT_FIRST, error));
-        HF_TRY(drop_leftovers(tpm, TPM2_LOADED_SESSION_FIRST, error));
+        HF_TRY(drop_leftovers(tpm, (uint32_t)TPM2_HT_TRANSIENT << TPM2_HR_SHIFT, error));
+        HF_TRY(drop_leftovers(tpm, (uint32_t)TPM2_HT_LOADED_SESSION << TPM2_HR_SHIFT, error));
     }
     HF_TRY(make_srk(tpm, error));
     return hf_tpm_session(tpm, TPM2_SE_HMAC, TPMA_SESSION_CONTINUESESSION | TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT, &tpm->session, error);

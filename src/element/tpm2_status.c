@@ -5,6 +5,7 @@
 #include "base/base64url.h"
 #include "element/tpm2.h"
 #include "element/tpm2_names.h"
+#include "element/tpm2_trust.h"
 
 #pragma GCC poison memcmp strcpy sprintf
 
@@ -28,14 +29,15 @@ void hf_tpm2_public_json(const struct hf_tpm2 *t, char *out, size_t cap)
     (void)snprintf(out, cap,
                    "{\"nv_pin\":\"0x%08x\",\"nv_counter\":\"0x%08x\",\"nv_generation\":\"0x%08x\",\"nv_pin_name\":\"%s\",\"srk_name\":\"%s\","
                    "\"gate_value\":\"%s\",\"gate_key\":\"%s\",\"sealed_public\":\"%s\",\"sealed_device_public\":\"%s\",\"pin_state\":\"%s\","
-                   "\"element_vault_id\":\"%s\"}",
+                   "\"element_vault_id\":\"%s\",\"trust\":\"%s\",\"trust_why\":\"%s\"}",
                    blob->pin.handle, blob->counter, blob->generation_counter, pin_name, srk_name, value, key, release, device,
-                   t->replaced ? "replaced" : t->lost ? "gone" : t->state == HF_ELEMENT_ACTIVE || t->state == HF_ELEMENT_FINISHED ? "whole" : "gone", id);
+                   t->replaced ? "replaced" : t->lost ? "gone" : t->state == HF_ELEMENT_ACTIVE || t->state == HF_ELEMENT_FINISHED ? "whole" : "gone", id,
+                   blob->trust == HF_TRUST_CERTIFICATE ? "certificate" : blob->trust == HF_TRUST_OWNER ? "owner" : "none", blob->trust_why);
 }
 
 enum hf_result hf_tpm2_status(struct hf_tpm2 *t, struct hf_element_status *ret)
 {
-    struct hf_element_status status = {.kind = HF_ELEMENT_TPM2, .state = t->state, .hardware = false, .failed = t->count, .generation = t->generation,
+    struct hf_element_status status = {.kind = HF_ELEMENT_TPM2, .state = t->state, .hardware = t->known && t->blob.trust != HF_TRUST_NONE, .failed = t->count, .generation = t->generation,
                                        .failed_since_success = t->count};
     if (t->known) {
         status.limit = t->blob.policy.attempts;

@@ -9,8 +9,7 @@
 
 #pragma GCC poison memcmp strcpy sprintf
 
-/* A TPM's slowest command of ours takes under a second; more means that somebody else holds it. */
-enum { WAIT_MS = 10000, HEADER_LEN = 10 };
+enum { HEADER_LEN = 10 };
 
 static struct hf_tcti *ours(TSS2_TCTI_CONTEXT *context)
 {
@@ -30,7 +29,7 @@ static TSS2_RC transmit(TSS2_TCTI_CONTEXT *context, size_t size, const uint8_t *
     struct hf_tcti *tcti = ours(context);
     if (tcti->broken != HF_OK)
         return TSS2_TCTI_RC_IO_ERROR;
-    return verdict(tcti, hf_stream_write(tcti->fd, HF_SPAN(command, size), WAIT_MS));
+    return verdict(tcti, hf_stream_write(tcti->fd, HF_SPAN(command, size), tcti->wait_ms));
 }
 
 static size_t announced(const uint8_t *response)
@@ -46,7 +45,7 @@ static enum hf_result receive_whole(struct hf_tcti *tcti, uint8_t *response, siz
         return HF_TOO_LARGE;
     while (len < want) {
         size_t got = 0;
-        HF_TRY(hf_stream_read(tcti->fd, response + len, cap - len, WAIT_MS, &got));
+        HF_TRY(hf_stream_read(tcti->fd, response + len, cap - len, tcti->wait_ms, &got));
         len += got;
         if (len >= HEADER_LEN)
             want = announced(response);
@@ -150,6 +149,7 @@ enum hf_result hf_tcti_open(const char *conf, struct hf_tcti *ret, struct hf_err
         .common = {.magic = 0x48464853544350u, .version = 1, .transmit = transmit, .receive = receive, .finalize = finalize, .cancel = cancel,
                    .getPollHandles = poll_handles, .setLocality = set_locality},
         .fd = -1,
+        .wait_ms = HF_TCTI_WAIT_MS,
     };
     HF_TRY(connect_to(conf[0] ? conf : HF_TCTI_DEFAULT, &tcti, error));
     *ret = tcti;
@@ -168,6 +168,6 @@ enum hf_result hf_tcti_flush(struct hf_tcti *tcti, uint32_t handle)
                                  (uint8_t)handle};
     uint8_t response[HEADER_LEN];
     size_t len = 0;
-    HF_TRY(hf_stream_write(tcti->fd, HF_SPAN_OF(command), WAIT_MS));
+    HF_TRY(hf_stream_write(tcti->fd, HF_SPAN_OF(command), tcti->wait_ms));
     return receive_whole(tcti, response, sizeof response, &len);
 }

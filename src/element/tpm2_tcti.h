@@ -14,10 +14,14 @@
 
 #define HF_TCTI_DEFAULT "device:/dev/tpmrm0"
 #define HF_TPM_MESSAGE_MAX 4096
+/* A TPM's slowest command of ours takes under a second; more means that somebody else holds it. */
+#define HF_TCTI_WAIT_MS 10000
+#define HF_TCTI_RSA_WAIT_MS 90000
 
 struct hf_tcti {
     TSS2_TCTI_CONTEXT_COMMON_V1 common; /* first: tpm2-tss sees this alone */
     int fd;
+    int wait_ms;           /* for an answer; HF_TCTI_WAIT_MS, more while an RSA key is made */
     bool shared;           /* a resource manager keeps users apart and cleans up behind them */
     enum hf_result broken; /* why the wire failed; HF_OK: it has not */
 };

@@ -2,18 +2,23 @@
 
 #pragma GCC poison memcmp strcpy sprintf
 
-enum { REQUEST_MAX = HF_KEYBAG_ELEMENT_BLOB_MAX + 1024, TIMEOUT_MS = 60000 };
+enum { REQUEST_MAX = HF_KEYBAG_ELEMENT_BLOB_MAX + 1024, TIMEOUT_MS = 60000, PROVISION_MS = 300000 /* a chip may make an RSA key meanwhile */ };
 
 /* The peer's verdict as a result; its text goes on. */
-static enum hf_result call(struct hf_enclave *e, const struct hf_writer *request, struct hf_reader *ret_body, struct hf_error *error)
+static enum hf_result call_within(struct hf_enclave *e, const struct hf_writer *request, int timeout_ms, struct hf_reader *ret_body, struct hf_error *error)
 {
     struct hf_error verdict = {0};
-    enum hf_result sent = hf_call(HF_FD_ENCLAVE_ELEMENT, request, NULL, 0, e->element_buffer, sizeof e->element_buffer, TIMEOUT_MS, &verdict, ret_body);
+    enum hf_result sent = hf_call(HF_FD_ENCLAVE_ELEMENT, request, NULL, 0, e->element_buffer, sizeof e->element_buffer, timeout_ms, &verdict, ret_body);
     if (sent != HF_OK)
         return hf_fail(error, HF_UNREACHABLE, "the element does not answer (%s)", hf_result_text(sent));
     if (verdict.result != HF_OK)
         return hf_fail(error, verdict.result, "%s", verdict.text[0] ? verdict.text : hf_result_text(verdict.result));
     return HF_OK;
+}
+
+static enum hf_result call(struct hf_enclave *e, const struct hf_writer *request, struct hf_reader *ret_body, struct hf_error *error)
+{
+    return call_within(e, request, TIMEOUT_MS, ret_body, error);
 }
 
 static enum hf_result finish(struct hf_enclave *e, const struct hf_reader *body, enum hf_result result, struct hf_error *error)
@@ -94,7 +99,7 @@ static void read_blob(struct hf_reader *body, struct hf_public_header *header)
         hf_reader_reject(body);
 }
 
-enum hf_result hf_link_provision(struct hf_enclave *e, bool fresh, const struct hf_element_auth *auth, struct hf_public_header *header,
+enum hf_result hf_link_provision(struct hf_enclave *e, bool fresh, bool trusted, const struct hf_element_auth *auth, struct hf_public_header *header,
                                  struct hf_release_secret *ret_release, struct hf_device_secret *ret_device, struct hf_error *error)
 {
     uint8_t bytes[REQUEST_MAX];
@@ -107,11 +112,12 @@ enum hf_result hf_link_provision(struct hf_enclave *e, bool fresh, const struct 
     for (uint32_t i = 0; i < header->policy.delay_count; i++)
         hf_write_u32(&writer, header->policy.delay_s[i]);
     hf_write_u64(&writer, header->generation - 1); /* the header is the next one already */
+    hf_write_u8(&writer, trusted ? 1 : 0);
     if (fresh) {
         hf_write_u32(&writer, header->element_kind);
         hf_write_string(&writer, header->tcti);
     }
-    enum hf_result result = call(e, &writer, &body, error);
+    enum hf_result result = call_within(e, &writer, PROVISION_MS, &body, error);
     if (result == HF_OK) {
         header->element_slot = hf_read_u32(&body);
         hf_read_bytes(&body, ret_release->bytes, sizeof ret_release->bytes);

@@ -58,7 +58,7 @@ HF_MUST_USE enum hf_result hf_link_status(struct hf_enclave *e, struct hf_error 
 HF_MUST_USE enum hf_result hf_link_device(struct hf_enclave *e, struct hf_device_secret *ret, struct hf_error *error);
 HF_MUST_USE enum hf_result hf_link_release(struct hf_enclave *e, const struct hf_element_auth *auth, struct hf_release_secret *ret, struct hf_error *error);
 /* PROVISION, or FRESH with kind and tcti. Fills slot and blob of header. */
-HF_MUST_USE enum hf_result hf_link_provision(struct hf_enclave *e, bool fresh, const struct hf_element_auth *auth, struct hf_public_header *header,
+HF_MUST_USE enum hf_result hf_link_provision(struct hf_enclave *e, bool fresh, bool trusted, const struct hf_element_auth *auth, struct hf_public_header *header,
                                              struct hf_release_secret *ret_release, struct hf_device_secret *ret_device, struct hf_error *error);
 HF_MUST_USE enum hf_result hf_link_prepare(struct hf_enclave *e, const struct hf_element_auth *auth, struct hf_public_header *header,
                                            struct hf_release_secret *ret_release, struct hf_error *error);

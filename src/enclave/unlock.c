@@ -16,6 +16,7 @@ struct derived {
     struct hf_device_secret device_secret;
     struct hf_device_key device_key;
     struct hf_kek kek;
+    bool arena_locked; /* Argon2id's memory could not reach swap */
 };
 
 static enum hf_result take(struct hf_exchange *x, uint8_t kind, struct hf_passcode *ret)
@@ -54,25 +55,37 @@ static void make_recovery(const uint8_t vault_id[16], struct hf_keybag_keys *use
     hf_recovery_public(ret, vault_id, user->recovery_public);
 }
 
+static bool is_strong(const struct hf_passcode *passcode)
+{
+    bool digits = true;
+    for (size_t i = 0; i < passcode->len; i++)
+        digits = digits && passcode->bytes[i] >= '0' && passcode->bytes[i] <= '9';
+    return passcode->len >= FLOOR_LEN && !digits;
+}
+
 /* The software element counts for nobody who copies its file: there the passcode is the whole strength [EL-12]. */
 static enum hf_result floor_check(const struct hf_passcode *passcode, uint32_t kind, struct hf_error *error)
 {
-    bool digits = true;
     if (kind == HF_ELEMENT_TPM2 && passcode->len < COUNTED_FLOOR_LEN)
         return hf_fail(error, HF_REFUSED, "too short even for a TPM that counts: at least %d characters", COUNTED_FLOOR_LEN);
-    if (kind == HF_ELEMENT_TPM2)
-        return HF_OK;
-    for (size_t i = 0; i < passcode->len; i++)
-        digits = digits && passcode->bytes[i] >= '0' && passcode->bytes[i] <= '9';
-    if (passcode->len < FLOOR_LEN || digits)
+    if (kind != HF_ELEMENT_TPM2 && !is_strong(passcode))
         return hf_fail(error, HF_REFUSED, "too weak for the software element: at least %d bytes and not digits alone", FLOOR_LEN);
     return HF_OK;
+}
+
+/* The arena's first blocks are a fast hash of the passcode: in swap they would be tried without the TPM's count [EL-16]. */
+static enum hf_result swap_check(const struct hf_passcode *passcode, const struct derived *d, struct hf_error *error)
+{
+    if (d->arena_locked || is_strong(passcode) || !hf_secret_machine_swaps())
+        return HF_OK;
+    return hf_fail(error, HF_REFUSED, "this machine swaps, and Argon2id's memory can't be locked: raise the limit on locked memory (ulimit -l), or take at least "
+                   "%d bytes and not digits alone", FLOOR_LEN);
 }
 
 static enum hf_result derive(const struct hf_passcode *passcode, const struct hf_public_header *header, struct derived *d, struct hf_error *error)
 {
     struct hf_argon_cost cost = {header->kdf_memory_kib, header->kdf_passes, header->kdf_lanes};
-    enum hf_result result = hf_argon_derive(passcode, header->salt, &cost, &d->auth, &d->half, NULL);
+    enum hf_result result = hf_argon_derive(passcode, header->salt, &cost, &d->auth, &d->half, &d->arena_locked);
     return result == HF_OK ? HF_OK : hf_fail(error, result, "Argon2id with %u KiB: %s", cost.memory_kib, hf_result_text(result));
 }
 
@@ -117,6 +130,8 @@ void hf_cache_clear(struct hf_enclave *e)
 static enum hf_result judge(struct hf_enclave *e, const struct hf_passcode *passcode, struct derived *d, struct hf_keybag_keys *ret_user, struct hf_error *error)
 {
     HF_TRY(hf_link_status(e, error));
+    if (e->element.state == HF_ELEMENT_EMPTY)
+        return hf_fail(error, HF_UNREACHABLE, "the element of this machine does not know this vault (or its TPM was cleared): `holdfast recover`");
     if (e->element.state != HF_ELEMENT_ACTIVE)
         return hf_fail(error, HF_GONE, "the element gives nothing any more (limit of guesses reached, or erased)");
     if (e->element.retry_after_s > 0)
@@ -163,8 +178,8 @@ static enum hf_result save_next(struct hf_enclave *e, const struct hf_public_hea
     return hf_link_step(e, header->generation, error);
 }
 
-static enum hf_result create(struct hf_enclave *e, struct hf_exchange *x, struct hf_public_header *h, bool recovery, const struct hf_passcode *passcode,
-                             struct derived *d, struct hf_keybag_keys *user)
+static enum hf_result create(struct hf_enclave *e, struct hf_exchange *x, struct hf_public_header *h, bool recovery, bool trusted,
+                             const struct hf_passcode *passcode, struct derived *d, struct hf_keybag_keys *user)
 {
     struct hf_recovery_secret phrase;
     uint32_t kind;
@@ -182,7 +197,8 @@ static enum hf_result create(struct hf_enclave *e, struct hf_exchange *x, struct
     e->device_keys.policy = user->policy = h->policy;
     (void)crypto_box_keypair(h->unless_open_public, user->unless_open_private);
     HF_TRY(derive(passcode, h, d, &x->error));
-    HF_TRY(hf_link_provision(e, false, &d->auth, h, &d->release, &d->device_secret, &x->error));
+    HF_TRY(swap_check(passcode, d, &x->error));
+    HF_TRY(hf_link_provision(e, false, trusted, &d->auth, h, &d->release, &d->device_secret, &x->error));
     hf_keystore_device_key(&d->device_secret, h->vault_id, &e->device_key);
     make_kek(d, h->vault_id);
     enum hf_result result = HF_OK;
@@ -210,6 +226,7 @@ enum hf_result hf_verb_create(struct hf_enclave *e, struct hf_exchange *x)
     h.element_kind = hf_read_u32(&x->in);
     hf_read_string(&x->in, h.tcti, sizeof h.tcti);
     bool recovery = hf_read_bool(&x->in);
+    bool trusted = hf_read_bool(&x->in);
     if (hf_reader_end(&x->in) != HF_OK || h.element_kind > HF_ELEMENT_TPM2 || e->loaded)
         return HF_PROTOCOL;
     if (h.kdf_memory_kib == 0) {
@@ -224,7 +241,7 @@ enum hf_result hf_verb_create(struct hf_enclave *e, struct hf_exchange *x)
     struct hf_keybag_keys user = {0};
     enum hf_result result = take(x, HF_SECRET_PASSCODE, &passcode);
     if (result == HF_OK)
-        result = create(e, x, &h, recovery, &passcode, &d, &user);
+        result = create(e, x, &h, recovery, trusted, &passcode, &d, &user);
     hf_passcode_wipe(&passcode);
     hf_wipe(&d, sizeof d);
     hf_wipe(&user, sizeof user);
@@ -257,6 +274,7 @@ static enum hf_result change(struct hf_enclave *e, const struct hf_passcode *fre
     hf_random(h.salt, sizeof h.salt);
     h.generation++;
     HF_TRY(derive(fresh, &h, d, error));
+    HF_TRY(swap_check(fresh, d, error));
     HF_TRY(hf_link_prepare(e, &d->auth, &h, &d->release, error));
     make_kek(d, h.vault_id);
     HF_TRY(save_next(e, &h, user, &d->kek, true, error));
@@ -285,8 +303,8 @@ enum hf_result hf_verb_passcode(struct hf_enclave *e, struct hf_exchange *x)
     return result;
 }
 
-static enum hf_result recover(struct hf_enclave *e, struct hf_exchange *x, struct hf_public_header *h, struct hf_keybag_keys *all, const struct hf_passcode *fresh,
-                              struct derived *d, struct hf_keybag_keys *user)
+static enum hf_result recover(struct hf_enclave *e, struct hf_exchange *x, struct hf_public_header *h, bool trusted, struct hf_keybag_keys *all,
+                              const struct hf_passcode *fresh, struct derived *d, struct hf_keybag_keys *user)
 {
     uint32_t kind;
     HF_TRY(floor_check(fresh, h->element_kind, &x->error));
@@ -305,7 +323,8 @@ static enum hf_result recover(struct hf_enclave *e, struct hf_exchange *x, struc
     hf_random(h->salt, sizeof h->salt);
     h->generation++;
     HF_TRY(derive(fresh, h, d, &x->error));
-    HF_TRY(hf_link_provision(e, true, &d->auth, h, &d->release, &d->device_secret, &x->error));
+    HF_TRY(swap_check(fresh, d, &x->error));
+    HF_TRY(hf_link_provision(e, true, trusted, &d->auth, h, &d->release, &d->device_secret, &x->error));
     hf_keystore_device_key(&d->device_secret, h->vault_id, &e->device_key);
     make_kek(d, h->vault_id);
     HF_TRY(save_next(e, h, user, &d->kek, false, &x->error));
@@ -322,6 +341,7 @@ enum hf_result hf_verb_recover(struct hf_enclave *e, struct hf_exchange *x)
     bool test = hf_read_bool(&x->in);
     uint32_t kind = hf_read_u32(&x->in);
     hf_read_string(&x->in, tcti, sizeof tcti);
+    bool trusted = hf_read_bool(&x->in);
     if (hf_reader_end(&x->in) != HF_OK || kind > HF_ELEMENT_TPM2)
         return HF_PROTOCOL;
     struct hf_passcode got = {0};
@@ -345,7 +365,7 @@ enum hf_result hf_verb_recover(struct hf_enclave *e, struct hf_exchange *x)
             h.policy.attempts = all.policy.attempts = TPM_ATTEMPTS;
         result = take(x, HF_SECRET_NEW_PASSCODE, &got);
         if (result == HF_OK)
-            result = recover(e, x, &h, &all, &got, &d, &user);
+            result = recover(e, x, &h, trusted, &all, &got, &d, &user);
     }
     hf_passcode_wipe(&got);
     hf_recovery_secret_wipe(&phrase);

@@ -270,7 +270,13 @@ static void begin_job(struct control *c)
 {
     memset(&c->job_exchange, 0, sizeof c->job_exchange);
     hf_writer_init(&c->job_exchange.out, c->job_body, sizeof c->job_body);
-    c->job_runs = pthread_create(&c->job_thread, NULL, run_job, c) == 0;
+    pthread_attr_t attributes;
+    c->job_runs = pthread_attr_init(&attributes) == 0;
+    if (c->job_runs) {
+        (void)pthread_attr_setstacksize(&attributes, HF_WORKER_STACK);
+        c->job_runs = pthread_create(&c->job_thread, &attributes, run_job, c) == 0;
+        (void)pthread_attr_destroy(&attributes);
+    }
     if (!c->job_runs)
         reply(HF_NO_MEMORY, &c->job_exchange);
 }
@@ -290,7 +296,8 @@ static void serve_one(struct control *c)
     size_t len = 0;
     enum hf_result result = hf_ipc_recv(HF_FD_FS_CONTROL, c->in, sizeof c->in, &len, NULL, 0, NULL, -1);
     if (result != HF_OK && result != HF_PROTOCOL) {
-        (void)pause(); /* the end of the channel: death.c is at it */
+        hf_worker_between(); /* the end of the channel: death.c is at it, and waits for this thread to forget as well */
+        (void)pause();
         return;
     }
     c->job = NULL;

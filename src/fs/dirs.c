@@ -148,6 +148,13 @@ static int record_load(struct hf_node *dir, const uint8_t parent_id[16], const c
     return 0;
 }
 
+/* A record that changes is no change of the directory that a program could have made. */
+static void keep_mtime(int dir_fd, const struct stat *st)
+{
+    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, st->st_mtim};
+    (void)hf_disk->futimens(dir_fd, times);
+}
+
 static int record_put(int dir_fd, const char *which, const struct hf_dir_record *record)
 {
     char text[HF_DIR_RECORD_TEXT_LEN + 1];
@@ -190,6 +197,7 @@ int hf_dir_record_next(struct hf_node *dir, int dir_fd, struct hf_node *parent, 
     if (result != HF_OK)
         return -hf_errno(result);
     int failed = record_put(dir_fd, next_name, &record);
+    keep_mtime(dir_fd, st);
     if (!failed)
         *ret = record;
     return failed;
@@ -198,10 +206,15 @@ int hf_dir_record_next(struct hf_node *dir, int dir_fd, struct hf_node *parent, 
 int hf_dir_record_commit(struct hf_node *dir, int dir_fd, const struct hf_dir_record *record)
 {
     uint32_t lent;
-    int failed = hf_lend(dir_fd, 0700, &lent);
+    struct stat st;
+    int failed = hf_disk->fstat(dir_fd, &st);
     if (!failed)
-        failed = hf_disk->renameat2(dir_fd, next_name, dir_fd, record_name, 0);
+        failed = hf_lend(dir_fd, 0700, &lent);
+    if (failed)
+        return failed;
+    failed = hf_disk->renameat2(dir_fd, next_name, dir_fd, record_name, 0);
     hf_lend_back(dir_fd, lent);
+    keep_mtime(dir_fd, &st);
     if (!failed)
         dir->dir.record = *record;
     return failed;
@@ -209,7 +222,9 @@ int hf_dir_record_commit(struct hf_node *dir, int dir_fd, const struct hf_dir_re
 
 void hf_dir_record_forget_next(int dir_fd)
 {
-    (void)hf_disk->unlinkat(dir_fd, next_name, 0);
+    struct stat st;
+    if (hf_disk->fstat(dir_fd, &st) == 0 && hf_disk->unlinkat(dir_fd, next_name, 0) == 0)
+        keep_mtime(dir_fd, &st);
 }
 
 /* --- in use --- */

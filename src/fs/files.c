@@ -245,8 +245,11 @@ int hf_file_rewrap(struct hf_node *file, unsigned class)
         }
     }
     hf_wipe(plain, sizeof plain);
-    if (!failed)
+    if (!failed) {
+        const struct timespec times[2] = {st.st_atim, st.st_mtim};
         file->class = (uint8_t)class;
+        (void)hf_disk->futimens(file->fd, times);
+    }
     return failed;
 }
 
@@ -282,6 +285,16 @@ int hf_file_use(struct hf_node *file, bool exclusive)
 void hf_file_done(struct hf_node *file)
 {
     pthread_rwlock_unlock(&file->lock);
+}
+
+int hf_file_truncate(struct hf_node *file, uint64_t size)
+{
+    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_NOW}};
+    bool same = size == file->content->dynamic.size;
+    hf_dirty(file);
+    file->changes++;
+    int failed = -hf_errno(hf_content_truncate(file->content, size));
+    return failed || !same ? failed : hf_disk->futimens(file->fd, times);
 }
 
 /* --- attributes --- */
@@ -361,6 +374,7 @@ int hf_file_birth(int fd, const struct hf_file_birth *birth, struct hf_node *dir
         hf_node_unref(file);
         return -hf_errno(result);
     }
+    hf_node_idle(file);
     *ret = file;
     return 0;
 }

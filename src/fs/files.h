@@ -10,6 +10,8 @@
 /* Takes the node's lock with the content unsealed and bound, until hf_file_done. No lock held. */
 HF_MUST_USE int hf_file_use(struct hf_node *file, bool exclusive);
 void hf_file_done(struct hf_node *file);
+/* In use, exclusively. The time of change follows also when the size is that already. */
+HF_MUST_USE int hf_file_truncate(struct hf_node *file, uint64_t size);
 
 /* The three below: hf_ns held, the node's lock held exclusively. */
 HF_MUST_USE int hf_file_label(struct hf_node *file); /* descriptor, static part and metadata are there */

@@ -410,6 +410,7 @@ int hf_node_open_fd(struct hf_node *node)
     node->fd = fd;
     if (node->content)
         node->content->fd = fd;
+    hf_node_idle(node); /* not every use ends with a release */
     return 0;
 }
 
@@ -420,11 +421,11 @@ void hf_node_busy(struct hf_node *node)
     pthread_mutex_unlock(&table);
 }
 
-/* What the next settle still needs of the content stays; it opens the file again. */
-static void shut_file(struct hf_node *node)
+/* What the next settle still needs of the content stays; it opens the file again. False: somebody uses it at this moment. */
+static bool shut_file(struct hf_node *node)
 {
     if (pthread_rwlock_trywrlock(&node->lock) != 0)
-        return;
+        return false;
     if (node->opens == 0 && node->parent && node->fd >= 0) {
         (void)hf_disk->close(node->fd);
         node->fd = -1;
@@ -436,12 +437,13 @@ static void shut_file(struct hf_node *node)
         }
     }
     pthread_rwlock_unlock(&node->lock);
+    return true;
 }
 
-static void shut_dir(struct hf_node *node)
+static bool shut_dir(struct hf_node *node)
 {
     if (pthread_mutex_trylock(&node->dir.lock) != 0)
-        return;
+        return false;
     if (node->dir.users == 0 && node->parent) {
         hf_stream_free(&node->dir.stream);
         if (node->fd >= 0)
@@ -449,6 +451,7 @@ static void shut_dir(struct hf_node *node)
         node->fd = -1;
     }
     pthread_mutex_unlock(&node->dir.lock);
+    return true;
 }
 
 /* table held. */
@@ -464,7 +467,7 @@ static void idle_in(struct hf_node *node)
     idle_count++;
 }
 
-/* What can't be closed now leaves the list until its next use ends. */
+/* What is open or in use leaves the list until its next use ends. */
 void hf_node_idle(struct hf_node *node)
 {
     struct hf_node *victim = NULL;
@@ -481,9 +484,11 @@ void hf_node_idle(struct hf_node *node)
     pthread_mutex_unlock(&table);
     if (!victim)
         return;
-    if (victim->kind == HF_NODE_DIR)
-        shut_dir(victim);
-    else
-        shut_file(victim);
+    if (!(victim->kind == HF_NODE_DIR ? shut_dir(victim) : shut_file(victim))) {
+        pthread_mutex_lock(&table);
+        if (!victim->idle)
+            idle_in(victim);
+        pthread_mutex_unlock(&table);
+    }
     hf_node_unref(victim);
 }

@@ -95,7 +95,7 @@ enum hf_node_kind hf_node_kind_of(const struct stat *st);
 
 /* A file's descriptor: opens it when needed (node's lock held exclusively, hf_ns held). Returns 0 or a negative errno. */
 HF_MUST_USE int hf_node_open_fd(struct hf_node *node);
-/* The node may be closed again / is in use; closes the oldest when too many are open. No lock held but, at most, hf_ns. */
+/* The node may be closed again / is in use; closes the oldest when too many are open. No directory's lock held, and of nodes' locks at most this node's. */
 void hf_node_idle(struct hf_node *node);
 void hf_node_busy(struct hf_node *node);
 

@@ -76,11 +76,13 @@ static int make_copy(struct hf_node *file, int dir_fd, unsigned class, const cha
     if (!failed)
         failed = hf_disk->fchmod(fd, st.st_mode & 07777);
     if (!failed)
-        failed = hf_disk->futimens(fd, times);
-    if (!failed)
         failed = -hf_errno(hf_content_put_header((*ret)->content, hf_epoch_now()));
     if (!failed)
         failed = -hf_errno(hf_content_fsync((*ret)->content));
+    if (!failed)
+        failed = hf_disk->futimens(fd, times);
+    if (!failed)
+        failed = hf_disk->fsync(fd);
     return failed;
 }
 
@@ -162,6 +164,8 @@ static int protect_dir(struct hf_node *dir, unsigned class)
     if (fd < 0)
         return fd;
     int failed = hf_disk->fstat(fd, &st);
+    if (!failed && (!hf_keyring_has_name(class) || !hf_keyring_has_name(dir->dir.record.class)))
+        failed = -ENOKEY; /* its emptiness is no reason to let a class go, or come, that is locked */
     if (!failed && class != dir->dir.record.class) {
         int empty = hf_dir_is_empty(fd);
         failed = empty < 0 ? empty : empty ? hf_node_plain(dir, plain) : -ENOTEMPTY;

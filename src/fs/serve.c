@@ -99,7 +99,7 @@ enum hf_result hf_serve_start(void)
     atomic_store(&running, THREADS);
     if (pthread_attr_init(&attributes) != 0)
         return HF_NO_MEMORY;
-    (void)pthread_attr_setstacksize(&attributes, 512 * 1024);
+    (void)pthread_attr_setstacksize(&attributes, HF_WORKER_STACK);
     while (thread_count < THREADS && pthread_create(&threads[thread_count], &attributes, serve, &in_hand[thread_count]) == 0)
         thread_count++;
     (void)pthread_attr_destroy(&attributes);

@@ -85,17 +85,19 @@ static int write_header(struct hf_node *file, uint32_t epoch)
         bool unsealed = hf_content_unsealed(content);
         if (unsealed && file->stale)
             content->header_due = true;
-        bool write = file->stale || hf_content_pending(content);
-        failed = write ? hf_disk->fstat(file->fd, &st) : 0;
+        bool write = file->stale || content->header_due;
+        bool touch = write || content->ahead || content->cut != HF_CUT_NONE;
+        failed = touch ? hf_disk->fstat(file->fd, &st) : 0;
         if (!failed && unsealed)
             failed = -hf_errno(hf_content_before_settle(content, epoch));
         else if (!failed && write)
             failed = -hf_errno(hf_content_put_meta(content, epoch));
-        if (!failed && write) {
+        if (!failed && touch) {
             const struct timespec times[2] = {st.st_atim, st.st_mtim};
             failed = hf_disk->futimens(file->fd, times); /* the owner changed no data */
-            file->stale = false;
         }
+        if (!failed && write)
+            file->stale = false;
     }
     pthread_rwlock_unlock(&file->lock);
     pthread_rwlock_unlock(&hf_ns);
@@ -277,7 +279,7 @@ enum hf_result hf_settle_start(struct hf_error *error)
     /* Of an unclean stop at most two epochs behind the settled one are on disk: this mount's lies above them. */
     hf_epoch = settled + (state == HF_HEAD_OPEN ? 3 : 1);
     hf_unclean = state == HF_HEAD_OPEN;
-    hf_fresh = state == HF_HEAD_FRESH;
+    hf_fresh = state == HF_HEAD_FRESH || settled == 0; /* no mount came to its first settle: the first one may have ended before the root record was there */
     return HF_OK;
 }
 

@@ -194,9 +194,7 @@ static int set_size(uint64_t id, off_t size)
     int failed = hf_file_use(file, true);
     if (failed)
         return failed;
-    hf_dirty(file);
-    file->changes++;
-    failed = size < 0 ? -EINVAL : -hf_errno(hf_content_truncate(file->content, (uint64_t)size));
+    failed = size < 0 ? -EINVAL : hf_file_truncate(file, (uint64_t)size);
     bool idle = file->opens == 0;
     hf_file_done(file);
     if (idle)

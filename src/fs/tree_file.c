@@ -23,11 +23,8 @@ int hf_tree_open(uint64_t id, int flags)
     int failed = use(id, true, &file);
     if (failed)
         return failed;
-    if ((flags & O_TRUNC) && file->content->dynamic.size > 0) {
-        hf_dirty(file);
-        file->changes++;
-        failed = -hf_errno(hf_content_truncate(file->content, 0));
-    }
+    if (flags & O_TRUNC)
+        failed = hf_file_truncate(file, 0);
     if (!failed)
         file->opens++;
     hf_file_done(file);
@@ -82,7 +79,18 @@ int hf_tree_fsync(uint64_t id, bool data_only)
     int failed = use(id, true, &file);
     if (failed)
         return failed;
-    failed = -hf_errno(hf_content_fsync(file->content));
+    /* The header is ours: the time that the owner's data has stays, and is durable with it. */
+    struct stat st;
+    bool header = file->content->header_due;
+    failed = header ? hf_disk->fstat(file->fd, &st) : 0;
+    if (!failed && header && hf_content_unsealed(file->content))
+        failed = -hf_errno(hf_content_put_header(file->content, hf_epoch_now()));
+    if (!failed && header) {
+        const struct timespec times[2] = {st.st_atim, st.st_mtim};
+        failed = hf_disk->futimens(file->fd, times);
+    }
+    if (!failed)
+        failed = -hf_errno(hf_content_fsync(file->content));
     if (!failed)
         file->unsynced = false;
     hf_file_done(file);

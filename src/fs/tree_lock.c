@@ -23,7 +23,9 @@ static enum hf_result make_root_record(struct hf_node *root, struct hf_error *er
     struct hf_dir_record record;
     struct stat st;
     int failed = hf_disk->fstat(root->fd, &st);
-    if (!failed && hf_disk->fstatat(root->fd, ".hf", &st) == -ENOENT && hf_fresh) {
+    if (!failed && hf_fresh && hf_disk->fstatat(root->fd, ".hf", &st) == -ENOENT && hf_dir_is_empty(root->fd) == 1) {
+        if (!hf_keyring_has_name(HF_CLASS_AFTER_UNLOCK))
+            return hf_fail(error, HF_LOCKED, "this vault was never open yet: open it with its passcode first");
         failed = hf_disk->fstat(root->fd, &st);
         if (!failed)
             failed = hf_dir_record_make(NULL, root->fd, HF_CLASS_AFTER_UNLOCK, "", &st, &record);
@@ -170,8 +172,9 @@ void hf_tree_die(void)
     atomic_store(&hf_dead, true);
     hf_keyring_drop_all();
     hf_node_each(forget_one, &all);
+    inval(&all); /* before the wait for threads, since our time is limited */
     (void)hf_worker_forget_all();
-    inval(&all);
+    inval(&all); /* what they answered meanwhile */
 }
 
 static void count_one(struct hf_node *node, void *arg)

@@ -35,11 +35,32 @@ void hf_tree_leave(void)
     pthread_rwlock_unlock(&hf_ns);
 }
 
-int hf_tree_entry(struct hf_node *dir, const struct hf_place *place, struct hf_entry *ret)
+/* [CR-4] A file with several names has one node, which is bound by one of them: the others are held against its header here.
+ * What has no header to hold against can be looked up, so that it can be removed; reading it fails. */
+static int check_further_name(struct hf_node *file, struct hf_node *dir, const char *plain)
+{
+    uint8_t slot[HF_SLOT_LEN];
+    pthread_rwlock_wrlock(&file->lock);
+    int failed = hf_file_label(file);
+    bool headless = failed == -EIO;
+    if (!failed)
+        failed = hf_slot_of(file, dir, plain, slot);
+    if (!failed && !hf_file_name_fits(file, slot))
+        failed = -EIO;
+    pthread_rwlock_unlock(&file->lock);
+    return headless ? 0 : failed;
+}
+
+int hf_tree_entry(struct hf_node *dir, const char *plain, const struct hf_place *place, struct hf_entry *ret)
 {
     struct hf_node *node = hf_node_get(&place->st, dir, place->backing, true);
     if (!node)
         return -ENOMEM;
+    int failed = S_ISREG(place->st.st_mode) && place->st.st_nlink > 1 ? check_further_name(node, dir, plain) : 0;
+    if (failed) {
+        hf_node_lookup_drop(node, 1);
+        return failed;
+    }
     ret->id = node->id;
     ret->generation = node->generation;
     ret->attr = place->st;
@@ -57,7 +78,7 @@ int hf_tree_lookup(uint64_t parent, const char *name, struct hf_entry *ret)
     int fd = hf_dir_use(dir);
     failed = fd < 0 ? fd : hf_place_find(dir, fd, name, &place);
     if (!failed)
-        failed = place.exists ? hf_tree_entry(dir, &place, ret) : -ENOENT;
+        failed = place.exists ? hf_tree_entry(dir, name, &place, ret) : -ENOENT;
     if (fd >= 0)
         hf_dir_done(dir);
     hf_tree_leave();
@@ -202,7 +223,7 @@ int hf_tree_mknod(uint64_t parent, const char *name, mode_t mode, dev_t rdev, co
         if (!failed)
             failed = hf_disk->fstatat(dir_fd, place.backing, &place.st);
         if (!failed)
-            failed = hf_tree_entry(dir, &place, ret);
+            failed = hf_tree_entry(dir, name, &place, ret);
     }
     end(dir, dir_fd, &place, failed);
     return failed;
@@ -297,6 +318,7 @@ int hf_tree_symlink(uint64_t parent, const char *name, const char *target, const
     struct hf_node *dir, *file = NULL;
     struct hf_place place;
     char sealed[4096];
+    struct stat up;
     int dir_fd;
     size_t len = strlen(target);
     if (len == 0 || len > 4095)
@@ -316,12 +338,14 @@ int hf_tree_symlink(uint64_t parent, const char *name, const char *target, const
         failed = -hf_errno(hf_link_seal(record->class, record->class_generation, record->dir_id, name, target, sealed));
         if (!failed)
             failed = hf_disk->symlinkat(sealed, dir_fd, place.backing);
+        if (!failed)
+            failed = hf_disk->fstat(dir_fd, &up);
         if (!failed && geteuid() == 0)
-            failed = hf_disk->fchownat(dir_fd, place.backing, caller->uid, caller->gid);
+            failed = hf_disk->fchownat(dir_fd, place.backing, caller->uid, up.st_mode & S_ISGID ? (gid_t)-1 : caller->gid);
         if (!failed)
             failed = hf_disk->fstatat(dir_fd, place.backing, &place.st);
         if (!failed)
-            failed = hf_tree_entry(dir, &place, ret);
+            failed = hf_tree_entry(dir, name, &place, ret);
     }
     end(dir, dir_fd, &place, failed);
     return failed;
@@ -421,7 +445,7 @@ static int link_once(uint64_t id, uint64_t new_parent, const char *new_name, str
             file->unlinked = false;
             hf_node_rehash(file, place.st.st_ino);
         }
-        failed = hf_tree_entry(dir, &place, ret);
+        failed = hf_tree_entry(dir, new_name, &place, ret);
     }
     end(dir, dir_fd, &place, failed);
     return failed;

@@ -223,6 +223,8 @@ static int mover_prepare_file(struct mover *mover, bool over)
         failed = file->content->meta.old ? -EAGAIN : -EMLINK;
     if (!failed)
         failed = hf_slot_of(file, mover->from->dir, mover->from->name, mover->from->slot);
+    if (!failed && !hf_file_name_fits(file, mover->from->slot))
+        failed = -EIO;
     if (!failed)
         failed = hf_slot_of(file, mover->to_dir, mover->to_name, mover->new_slot);
     if (!failed && over && file->unsynced && !disk_orders_renames(file->fd))

@@ -57,8 +57,8 @@ static int stream_at(struct hf_node *dir, int dir_fd, uint64_t offset, struct hf
     return 0;
 }
 
-/* Fills an entry's attributes; false when it went away meanwhile. */
-static bool entry_of(struct hf_node *dir, int dir_fd, const struct dirent64 *raw, bool plus, struct hf_entry *ret)
+/* Fills an entry's attributes; false when it went away meanwhile. What can't be looked up is listed all the same, with id 0. */
+static bool entry_of(struct hf_node *dir, int dir_fd, const struct dirent64 *raw, const char *plain, bool plus, struct hf_entry *ret)
 {
     struct hf_place place;
     memset(ret, 0, sizeof *ret);
@@ -70,7 +70,7 @@ static bool entry_of(struct hf_node *dir, int dir_fd, const struct dirent64 *raw
     if (len >= sizeof place.backing)
         return false;
     memcpy(place.backing, raw->d_name, len + 1);
-    return hf_disk->fstatat(dir_fd, raw->d_name, &place.st) == 0 && hf_tree_entry(dir, &place, ret) == 0;
+    return hf_disk->fstatat(dir_fd, raw->d_name, &place.st) == 0 && hf_tree_entry(dir, plain, &place, ret) != -ENOMEM;
 }
 
 static bool give(struct hf_node *dir, int dir_fd, const struct dirent64 *raw, bool plus, hf_tree_fill fill, void *arg)
@@ -82,7 +82,7 @@ static bool give(struct hf_node *dir, int dir_fd, const struct dirent64 *raw, bo
         (void)strcpy(plain, raw->d_name);
     else if (hf_name_is_ours(raw->d_name) || hf_dir_plain(dir, dir_fd, raw->d_name, plain) != 0)
         return true; /* what is no name of ours is for `check` to report: a directory never becomes unlistable */
-    if (!entry_of(dir, dir_fd, raw, plus && !dot, &entry))
+    if (!entry_of(dir, dir_fd, raw, plain, plus && !dot, &entry))
         return true;
     if (!plus && !dot && raw->d_type == DT_REG) { /* a long symlink looks like a file here: the kernel asks when it matters */
         entry.attr.st_mode = S_IFREG;

@@ -12,6 +12,7 @@
 #include "fs/settle.h"
 #include "fs/treepart.h"
 #include "fs/worker.h"
+#include "keys/wipe.h"
 #include "os/disk.h"
 
 struct walk {
@@ -62,6 +63,14 @@ static bool take_name(void *arg, const char *name, const struct hf_entry *entry,
     return true;
 }
 
+/* Names and content must not stay in memory that the heap has back. */
+static void wipe_and_free(void *memory, size_t len)
+{
+    if (memory)
+        hf_wipe(memory, len);
+    free(memory);
+}
+
 static void report(struct walk *walk, const char *path, const char *what)
 {
     walk->findings++;
@@ -97,6 +106,16 @@ static void look_for_strangers(struct walk *walk, uint64_t id, const char *path)
     hf_tree_leave();
 }
 
+static void check_attributes(struct walk *walk, uint64_t id, const char *path)
+{
+    ssize_t list = hf_tree_listxattr(id, (char *)walk->buffer, HF_MAX_IO);
+    bool good = list != -EIO;
+    for (const char *name = (const char *)walk->buffer; good && list > 0 && name < (const char *)walk->buffer + list; name += strlen(name) + 1)
+        good = hf_tree_getxattr(id, name, NULL, 0) != -EIO;
+    if (!good)
+        report(walk, path, "its extended attributes are not authentic");
+}
+
 static void walk_dir(struct walk *walk, uint64_t id, const char *path);
 
 static void walk_entry(struct walk *walk, uint64_t parent, const char *name, const char *path)
@@ -119,7 +138,7 @@ static void walk_entry(struct walk *walk, uint64_t parent, const char *name, con
             walk->visit(walk, &entry, below);
         hf_tree_forget(entry.id, 1);
     }
-    free(below);
+    wipe_and_free(below, len);
 }
 
 static void walk_dir(struct walk *walk, uint64_t id, const char *path)
@@ -132,12 +151,14 @@ static void walk_dir(struct walk *walk, uint64_t id, const char *path)
         report(walk, *path ? path : "/", "the directory's record (.hf) is missing or not authentic: it, its place, mode or owner was changed");
     else if ((failed && failed != -ENOKEY) || names.failed)
         report(walk, *path ? path : "/", "the directory could not be read");
-    else if (!failed)
+    else if (!failed && walk->finding) {
         look_for_strangers(walk, id, *path ? path : "/");
+        check_attributes(walk, id, *path ? path : "/");
+    }
     for (size_t i = 0; i < names.len; i++) {
         if (!atomic_load(&stopped))
             walk_entry(walk, id, names.names[i], path);
-        free(names.names[i]);
+        wipe_and_free(names.names[i], strlen(names.names[i]));
     }
     free(names.names);
 }
@@ -166,9 +187,7 @@ static void check_file(struct walk *walk, struct hf_entry *entry, const char *pa
         report(walk, path, text);
     }
     hf_tree_release(entry->id);
-    ssize_t list = hf_tree_listxattr(entry->id, (char *)walk->buffer, HF_MAX_IO);
-    if (list == -EIO)
-        report(walk, path, "its extended attributes are not authentic");
+    check_attributes(walk, entry->id, path);
 }
 
 static void check_entry(struct walk *walk, struct hf_entry *entry, const char *path)
@@ -190,7 +209,7 @@ int hf_tree_check(void (*finding)(void *arg, const char *path, const char *what)
         return -ENOMEM;
     atomic_store(&stopped, false);
     walk_dir(&walk, HF_TREE_ROOT, "");
-    free(walk.buffer);
+    wipe_and_free(walk.buffer, HF_MAX_IO);
     *ret_objects = walk.objects;
     *ret_findings = walk.findings;
     return atomic_load(&hf_dead) ? -EIO : atomic_load(&stopped) ? -EINTR : 0;
@@ -229,7 +248,7 @@ int hf_tree_rotate(unsigned class, void (*progress)(void *arg, uint64_t done, co
     enum hf_result result = hf_keyring_refresh();
     if (result == HF_OK)
         walk_dir(&walk, HF_TREE_ROOT, "");
-    free(walk.buffer);
+    wipe_and_free(walk.buffer, HF_MAX_IO);
     *ret_files = walk.files;
     int failed = result == HF_OK ? hf_tree_settle() : -hf_errno(result);
     return failed ? failed : atomic_load(&stopped) ? -EINTR : walk.findings ? -EIO : 0;

@@ -86,13 +86,28 @@ static void bearer_close(struct bearer *bearer)
         pthread_rwlock_unlock(&bearer->node->lock);
 }
 
+/* The namespaces that disks have, and what they answer to others. */
+static int name_allowed(const char *name)
+{
+    static const char *const spaces[] = {"user.", "trusted.", "security."};
+    for (size_t i = 0; i < sizeof spaces / sizeof *spaces; i++) {
+        size_t len = strlen(spaces[i]);
+        if (strncmp(name, spaces[i], len) == 0)
+            return name[len] ? 0 : -EINVAL;
+    }
+    return -EOPNOTSUPP;
+}
+
 static int seal_name(const struct bearer *bearer, const char *name, char out[256])
 {
     uint8_t sealed[PLAIN_NAME_MAX + HF_SIV_TAG_LEN];
     size_t len = strlen(name);
-    if (len == 0 || len > PLAIN_NAME_MAX)
-        return -ERANGE;
-    int failed = -hf_errno(hf_siv_seal(bearer->key, HF_SPAN_OF(bearer->id), HF_SPAN(name, len), sealed));
+    int failed = name_allowed(name);
+    if (!failed && len > PLAIN_NAME_MAX)
+        failed = -ERANGE;
+    if (failed)
+        return failed;
+    failed = -hf_errno(hf_siv_seal(bearer->key, HF_SPAN_OF(bearer->id), HF_SPAN(name, len), sealed));
     memcpy(out, PREFIX, PREFIX_LEN);
     hf_base64url_encode(sealed, len + HF_SIV_TAG_LEN, out + PREFIX_LEN);
     return failed;

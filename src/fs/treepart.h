@@ -9,6 +9,6 @@
 HF_MUST_USE int hf_tree_enter(uint64_t id, bool exclusive, struct hf_node **ret);
 void hf_tree_leave(void);
 /* The entry of an object that a directory has; counts one lookup. hf_ns held, dir in use. */
-HF_MUST_USE int hf_tree_entry(struct hf_node *dir, const struct hf_place *place, struct hf_entry *ret);
+HF_MUST_USE int hf_tree_entry(struct hf_node *dir, const char *plain, const struct hf_place *place, struct hf_entry *ret);
 
 #endif

@@ -59,12 +59,15 @@ void hf_worker_nonce(struct hf_worker *worker, uint8_t out[HF_GCM_NONCE_LEN])
     memcpy(out, worker->nonces + --worker->nonce_count * HF_GCM_NONCE_LEN, HF_GCM_NONCE_LEN);
 }
 
-/* What earlier calls left below, vector registers that a signal saved there among it. Serving threads have twice as much. */
-__attribute__((noinline)) static void wipe_stack(void)
+/* What earlier calls left below: names, pages, vector registers that a signal saved there. */
+static __attribute__((noinline)) void wipe_stack(size_t len)
 {
-    uint8_t below[256 * 1024];
+    uint8_t below[16 * 1024];
     hf_registers_wipe(); /* first: another signal may come */
     hf_wipe(below, sizeof below);
+    if (len > sizeof below)
+        wipe_stack(len - sizeof below);
+    __asm__ volatile("" ::"r"(below) : "memory"); /* no tail call: each turn lies below the last */
 }
 
 static void wipe(struct hf_worker *worker)
@@ -78,7 +81,7 @@ static void wipe(struct hf_worker *worker)
     worker->nonce_count = 0;
     if (worker->request)
         hf_wipe(worker->request, worker->request_len);
-    wipe_stack();
+    wipe_stack(HF_WORKER_STACK - 64 * 1024);
 }
 
 void hf_worker_between(void)

@@ -161,6 +161,10 @@ void hf_secret_big_free(void *p, size_t len)
 
 bool hf_secret_machine_swaps(void)
 {
+#ifdef HF_TESTING
+    if (getenv("HF_TEST_SWAPS"))
+        return true;
+#endif
     char text[512];
     ssize_t len = swaps_fd < 0 ? -1 : TEMP_FAILURE_RETRY(pread(swaps_fd, text, sizeof text, 0));
     if (len <= 0)

@@ -4,11 +4,11 @@
  *
  * | request       | descriptors | body | secrets on the channel | reply body |
  * | START         | -           | - | | reads the keybag, asks the element for D, checks the MAC and generation, opens the device section: enclave status. HF_DAMAGED, HF_GONE, HF_UNREACHABLE as found, still with enclave status as body |
- * | CREATE        | secret      | policy | u32 memory_kib (0: auto) | u32 passes | u32 element kind | string tcti | u8 recovery | -> passcode; <- recovery secret when wanted | vault id 16 |
+ * | CREATE        | secret      | policy | u32 memory_kib (0: auto) | u32 passes | u32 element kind | string tcti | u8 recovery | u8 trusted TPM | -> passcode; <- recovery secret when wanted | vault id 16 |
  * | UNLOCK        | secret      | - | -> passcode | enclave status (HF_OK), else element numbers in the text |
  * | LOCK          | -           | u32 mask of classes to forget | | - |
  * | PASSCODE      | secret      | - | -> old passcode, -> new passcode | - |
- * | RECOVER       | secret      | u8 test | u32 element kind | string tcti | -> recovery secret [-> new passcode when not test] | u32 class keys made |
+ * | RECOVER       | secret      | u8 test | u32 element kind | string tcti | u8 trusted TPM | -> recovery secret [-> new passcode when not test] | u32 class keys made |
  * | NEW_RECOVERY  | secret      | - | -> passcode; <- recovery secret | - |
  * | ROTATE        | -           | u8 class (0: all that are available) | | u32 generation      needs unlocked |
  * | ERASE         | -           | - | | -    element first, then the keybag, head and everything else in .holdfast; memory last |

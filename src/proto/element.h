@@ -2,7 +2,7 @@
  *
  * | request    | body                                                                | reply body |
  * | HELLO      | vault id 16 | u32 kind (hf_element_kind; AUTO at creation only) | string tcti | u8 creating | span16 blob | u32 kind | status |
- * | PROVISION  | A 32 | policy: u32 attempts | u32 delay_count | u32 delay_s… | u64 generation | u32 slot | S 32 | D 32 | span16 blob        (once, when nothing is provisioned) |
+ * | PROVISION  | A 32 | policy: u32 attempts | u32 delay_count | u32 delay_s… | u64 generation | u8 trusted | u32 slot | S 32 | D 32 | span16 blob        (once, when nothing is provisioned) |
  * | RELEASE    | A 32                                                            | S 32; on HF_WRONG_PASSCODE, HF_DELAYED, HF_GONE: status instead |
  * | DEVICE     | -                                                               | D 32 |
  * | PREPARE    | A' 32                                                           | u32 new slot | S' 32 | span16 blob'   (only after a RELEASE that succeeded in this process; old slot stays alive) |
@@ -10,10 +10,10 @@
  * | GENERATION | u8 op 0 read, 1 step to | u64 value                             | u64 generation in force  (step only upward) |
  * | STATUS     | -                                                               | status |
  * | ERASE      | -                                                               | -   S and D of both slots destroyed, durably, first of all |
- * | FRESH      | A 32 | policy | u64 generation | u32 kind | string tcti           | as PROVISION: throws away whatever is there for this vault (recover) |
+ * | FRESH      | A 32 | policy | u64 generation | u8 trusted | u32 kind | string tcti | as PROVISION: throws away whatever is there for this vault (recover) |
  * status = u32 kind | u8 state (hf_element_state) | u8 hardware | string vendor | u32 failed | u32 limit | u32 retry_after_s | u8 erases
  *          | u64 generation | u32 current slot | u32 failed since the last success (shown at unlock) | string public (JSON object text of public parts, "{}" for software)
- * generation at PROVISION and FRESH: the keybag's before the one that will be written (0 at creation): the count starts there. blob: as the keybag holds it.
+ * generation at PROVISION and FRESH: the keybag's before the one that will be written (0 at creation): the count starts there. trusted: the owner says that the TPM is hardware. blob: as the keybag holds it.
  * RELEASE counts durably before it judges; success clears the count durably before S is sent. */
 #ifndef HF_PROTO_ELEMENT_H
 #define HF_PROTO_ELEMENT_H

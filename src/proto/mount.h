@@ -8,6 +8,7 @@
  * | STATUS  | -                                                          | u32 open files | u32 open files of class unless-open | u64 nodes | u64 dirty |
  * | CHECK   | -                                                          | PROGRESS-like messages HF_FS_FINDING: u8 severity | string path (<= 4095) | string what; then the reply: u64 objects | u64 findings |
  * | ROTATE  | u8 class                                                   | re-keys every file of the class to the current generation; HF_MSG_PROGRESS; u64 files |
+ * | STOP    | -                                                          | no reply of its own, the one message that may come before a reply: CHECK or ROTATE under way ends at its next file with HF_BUSY; without one it is ignored |
  * | CLOSE   | -                                                          | -    settles, HEAD_CLOSE; then the program ends when the connection to the kernel does |
  * CHECK and ROTATE stop when another request comes: they are answered first, HF_BUSY, then that request (ROTATE goes on where it was when it is sent again).
  * A LOCK that cannot end (9 s in phase 1, 3 s in phase 2: a request hangs and holds its pages) is the filesystem's death.
@@ -27,6 +28,7 @@ enum hf_mount_request {
     HF_FS_CHECK,
     HF_FS_ROTATE,
     HF_FS_CLOSE,
+    HF_FS_STOP,
     HF_FS_FINDING = 0x0580
 };
 

@@ -12,6 +12,8 @@ void hf_owner_status_write(struct hf_writer *writer, const struct hf_owner_statu
     hf_write_u32(writer, status->pid_fs);
     hf_write_u32(writer, status->grace_left_s);
     hf_write_string(writer, status->enclave_sha256);
+    hf_write_u16(writer, status->under_way);
+    hf_write_string(writer, status->vault);
 }
 
 void hf_owner_status_read(struct hf_reader *reader, struct hf_owner_status *ret)
@@ -28,4 +30,6 @@ void hf_owner_status_read(struct hf_reader *reader, struct hf_owner_status *ret)
     ret->pid_fs = hf_read_u32(reader);
     ret->grace_left_s = hf_read_u32(reader);
     hf_read_string(reader, ret->enclave_sha256, sizeof ret->enclave_sha256);
+    ret->under_way = hf_read_u16(reader);
+    hf_read_string(reader, ret->vault, sizeof ret->vault);
 }

@@ -9,13 +9,14 @@
  * | CLOSE    | -               | u8 force | - |
  * | STATUS   | -               | string vault (used when not open) | owner status |
  * | PASSCODE | secret          | string vault | - |
- * | RECOVER  | secret          | string vault | u8 test | u32 element kind | string tcti | u32 classes |
+ * | RECOVER  | secret          | string vault | u8 test | u32 element kind | string tcti | u8 trusted TPM | u32 classes |
  * | REPLACE  | secret          | string vault | -     a new recovery phrase |
  * | ROTATE   | -               | u8 class | u64 files     (PROGRESS first) |
  * | ERASE    | -               | string vault | - |
  * | CHECK    | -               | - | FINDING messages, then u64 objects | u64 findings |
  * | WAIT     | -               | - | answers when the vault is closed (for --foreground) |
- * owner status = u8 state (hf_vault_state) | string mountpoint | enclave status | u32 open_unless_open | u32 pids: super, enclave, element, fs (0: not running) | u32 grace left s | string enclave_sha256 hex */
+ * owner status = u8 state (hf_vault_state) | string mountpoint | enclave status | u32 open_unless_open | u32 pids: super, enclave, element, fs (0: not running) | u32 grace left s | string enclave_sha256 hex
+ *              | u16 the verb under way (enum hf_owner_request; 0: none): then enclave and filesystem are told as last known | string vault */
 #ifndef HF_PROTO_OWNER_H
 #define HF_PROTO_OWNER_H
 
@@ -60,6 +61,8 @@ struct hf_owner_status {
     uint32_t pid_super, pid_enclave, pid_element, pid_fs;
     uint32_t grace_left_s;
     char enclave_sha256[65];
+    uint16_t under_way;
+    char vault[4096];
 };
 
 void hf_owner_status_write(struct hf_writer *writer, const struct hf_owner_status *status);

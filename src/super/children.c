@@ -1,4 +1,4 @@
-/* super/children.c: the three programs that the supervisor starts, and calls to them. */
+/* super/children.c: the three programs that the supervisor starts. */
 #include "super/super.h"
 
 #include <fcntl.h>
@@ -18,11 +18,16 @@ static enum hf_result start_one(const char *program, const int *fds, size_t coun
     char path[4096];
     if (hf_process_find(program, path, sizeof path) != HF_OK)
         return hf_fail(error, HF_NOT_FOUND, "%s: the program is not installed beside this one", program);
-    const char *const argv[] = {program, NULL};
+    const char *const argv[] = {path, NULL};
     enum hf_result result = hf_process_start(path, argv, NULL, 3, fds, count, ret);
     if (result != HF_OK)
         return hf_fail(error, result, "%s: cannot be started: %s", path, hf_result_text(result));
     return HF_OK;
+}
+
+static void open_channel(struct hf_channel *channel, int socket, const char *program)
+{
+    *channel = (struct hf_channel){.socket = socket, .program = program};
 }
 
 enum hf_result hf_super_spawn(struct hf_super *super, struct hf_error *error)
@@ -36,7 +41,7 @@ enum hf_result hf_super_spawn(struct hf_super *super, struct hf_error *error)
     element_end = pair[0];
     enclave_element = pair[1];
     HF_TRY(hf_ipc_pair(pair));
-    super->control = pair[0];
+    open_channel(&super->channels[HF_CHANNEL_ENCLAVE], pair[0], "holdfast-enclave");
     enclave_control = pair[1];
     HF_TRY(hf_ipc_pair(pair));
     super->keys = pair[0];
@@ -48,76 +53,15 @@ enum hf_result hf_super_spawn(struct hf_super *super, struct hf_error *error)
 
 void hf_super_stop(struct hf_super *super)
 {
-    hf_cleanup_fd(&super->fs_control);
-    hf_cleanup_fd(&super->control);
+    for (size_t i = 0; i < HF_CHANNEL_COUNT; i++) {
+        hf_cleanup_fd(&super->channels[i].socket);
+        super->channels[i] = (struct hf_channel){.socket = -1};
+    }
     hf_cleanup_fd(&super->keys);
-    super->fs_control = super->control = super->keys = -1;
     hf_process_kill(&super->fs);
     hf_process_kill(&super->enclave);
     hf_process_kill(&super->element);
     super->started = false;
-}
-
-enum hf_result hf_super_call(struct hf_super *super, int socket, const struct hf_writer *request, int secret, int timeout_ms, struct hf_error *error,
-                             struct hf_reader *ret_body)
-{
-    struct hf_error verdict = {.result = HF_OK};
-    enum hf_result sent = hf_call(socket, request, &secret, secret >= 0 ? 1 : 0, super->in, sizeof super->in, timeout_ms, &verdict, ret_body);
-    if (sent != HF_OK) {
-        hf_reader_init(ret_body, HF_SPAN(super->in, 0));
-        const char *who = socket == super->control ? "holdfast-enclave" : "holdfast-fs";
-        return hf_fail(error, HF_FAILED, "%s does not answer: %s", who, hf_result_text(sent));
-    }
-    if (verdict.result != HF_OK)
-        *error = verdict;
-    return verdict.result;
-}
-
-static void take_status(struct hf_super *super, struct hf_reader *body, struct hf_enclave_status *ret)
-{
-    static struct hf_enclave_status status;
-    memset(ret, 0, sizeof *ret);
-    if (hf_reader_left(body) == 0)
-        return;
-    memset(&status, 0, sizeof status);
-    hf_enclave_status_read(body, &status);
-    if (hf_reader_end(body) != HF_OK)
-        return;
-    *ret = status;
-    memcpy(super->vault_id, status.vault_id, sizeof super->vault_id);
-    super->policy = status.policy;
-}
-
-enum hf_result hf_super_start(struct hf_super *super, struct hf_enclave_status *ret, struct hf_error *error)
-{
-    memset(ret, 0, sizeof *ret);
-    if (super->started)
-        return hf_super_status(super, ret, error);
-    enum hf_result result = hf_super_spawn(super, error);
-    if (result != HF_OK) {
-        if (error->result == HF_OK)
-            (void)hf_fail(error, result, "the programs cannot be started: %s", hf_result_text(result));
-        hf_super_stop(super);
-        return result;
-    }
-    struct hf_writer request;
-    struct hf_reader body;
-    hf_message_begin(&request, super->out, sizeof super->out, HF_CTL_START);
-    result = hf_super_call(super, super->control, &request, -1, 120000, error, &body);
-    take_status(super, &body, ret);
-    super->started = result == HF_OK;
-    super->gone = result == HF_GONE && ret->element.state != HF_ELEMENT_FINISHED;
-    return result;
-}
-
-enum hf_result hf_super_status(struct hf_super *super, struct hf_enclave_status *ret, struct hf_error *error)
-{
-    struct hf_writer request;
-    struct hf_reader body;
-    hf_message_begin(&request, super->out, sizeof super->out, HF_CTL_STATUS);
-    enum hf_result result = hf_super_call(super, super->control, &request, -1, 60000, error, &body);
-    take_status(super, &body, ret);
-    return result;
 }
 
 enum hf_result hf_super_spawn_fs(struct hf_super *super, int fuse, struct hf_error *error)
@@ -131,12 +75,11 @@ enum hf_result hf_super_spawn_fs(struct hf_super *super, int fuse, struct hf_err
     super->nodes = map;
     int pair[2];
     HF_TRY(hf_ipc_pair(pair));
-    super->fs_control = pair[0];
+    open_channel(&super->channels[HF_CHANNEL_FS], pair[0], "holdfast-fs");
     HF_CLEANUP(fd) int fs_end = pair[1];
     const int fds[] = {fs_end, super->keys, super->vault_fd, fuse, super->nodes_fd};
     HF_TRY(start_one("holdfast-fs", fds, 5, &super->fs, error));
     hf_cleanup_fd(&super->keys);
-    super->keys = -1;
     return HF_OK;
 }
 

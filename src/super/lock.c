@@ -1,89 +1,126 @@
-/* super/lock.c: grace, eviction in two phases, and the way back. Source: spec/30-classes.md. */
+/* super/lock.c: grace, eviction in two phases, and the way back. Source: spec/60-processes.md [CH-8]. */
 #include "super/super.h"
+
+#include <stdlib.h>
 
 #include "os/clock.h"
 
-#include <stdio.h>
-
-static enum hf_result evict(struct hf_super *super, uint32_t mask, uint8_t phase, struct hf_error *error)
+static void evict(struct hf_super *super, struct hf_job *job, uint8_t phase, hf_step then)
 {
-    struct hf_writer request;
-    struct hf_reader body;
-    hf_message_begin(&request, super->out, sizeof super->out, HF_FS_LOCK);
-    hf_write_u32(&request, mask);
-    hf_write_u8(&request, phase);
-    return hf_super_call(super, super->fs_control, &request, -1, HF_SUPER_CONFIRM_MS, error, &body);
+    hf_job_request(job, HF_FS_LOCK);
+    hf_write_u32(&job->request, job->flags);
+    hf_write_u8(&job->request, phase);
+    hf_job_ask(super, job, HF_CHANNEL_FS, 0, then); /* confirm_by_ms bounds the whole */
 }
 
-enum hf_result hf_super_lock(struct hf_super *super, bool deep, struct hf_error *error)
+/* From a lock's begin to its confirmation. */
+static uint64_t confirm_ms(void)
 {
-    /* The enclave also forgets the private half of unless-open; the filesystem keeps the keys of such files that are open. */
-    uint32_t fs_mask = HF_CLASS_BIT(HF_CLASS_COMPLETE);
-    if (deep)
-        fs_mask |= HF_CLASS_BIT(HF_CLASS_UNLESS_OPEN) | HF_CLASS_BIT(HF_CLASS_AFTER_UNLOCK);
-    uint32_t enclave_mask = fs_mask | HF_CLASS_BIT(HF_CLASS_UNLESS_OPEN);
-    struct hf_writer request;
-    struct hf_reader body;
-    super->lock_at_ms = 0;
-    struct hf_error first = {.result = HF_OK};
-    enum hf_result drained = evict(super, fs_mask, 1, &first);
-    /* The keys go whatever the filesystem said. */
-    hf_message_begin(&request, super->out, sizeof super->out, HF_CTL_LOCK);
-    hf_write_u32(&request, enclave_mask);
-    enum hf_result forgot = hf_super_call(super, super->control, &request, -1, HF_SUPER_CONFIRM_MS, error, &body);
-    enum hf_result confirmed = drained == HF_OK && forgot == HF_OK ? evict(super, fs_mask, 2, error) : HF_FAILED;
-    if (confirmed != HF_OK) {
-        hf_super_bury(super);
-        return hf_fail(error, HF_FAILED, "the eviction was not confirmed%s%s: everything was stopped and the mount made unreadable; open the vault again",
-                       first.result != HF_OK ? ": " : "", first.result != HF_OK ? first.text : "");
+#ifdef HF_TESTING
+    const char *test = getenv("HF_TEST_CONFIRM_MS");
+    if (test)
+        return strtoull(test, NULL, 10);
+#endif
+    return HF_SUPER_CONFIRM_MS;
+}
+
+static void answer_all(struct hf_super *super, const struct hf_error *verdict)
+{
+    for (size_t i = 0; i < HF_SUPER_CONNECTIONS; i++) {
+        if (super->jobs[i].verb == HF_OWN_LOCK)
+            hf_job_end(super, &super->jobs[i], verdict, NULL);
     }
-    super->state = deep ? HF_STATE_BEFORE_FIRST_UNLOCK : HF_STATE_LOCKED;
-    super->locked_at_ms = deep ? 0 : hf_clock_ms();
-    return HF_OK;
 }
 
-enum hf_result hf_super_unlock(struct hf_super *super, int secret, struct hf_error *error)
+static void unconfirmed(struct hf_super *super, const char *why)
 {
-    struct hf_writer request;
-    struct hf_reader body;
-    if (secret < 0)
-        return hf_fail(error, HF_PROTOCOL, "unlock needs a passcode's channel");
-    hf_message_begin(&request, super->out, sizeof super->out, HF_CTL_UNLOCK);
-    HF_TRY(hf_super_call(super, super->control, &request, secret, 600000, error, &body));
+    struct hf_error error;
+    (void)hf_fail(&error, HF_FAILED, "the lock was not confirmed (%.80s): everything was stopped and the mount made unreadable; open the vault again", why);
+    hf_super_bury(super, error.text);
+    answer_all(super, &error);
+}
+
+/* False: the end has come. */
+static bool confirmed(struct hf_super *super, const struct hf_answer *answer)
+{
+    if (answer->verdict.result != HF_OK)
+        unconfirmed(super, answer->verdict.text[0] ? answer->verdict.text : hf_result_text(answer->verdict.result));
+    return answer->verdict.result == HF_OK;
+}
+
+static void dropped(struct hf_super *super, struct hf_job *job, struct hf_answer *answer)
+{
+    const struct hf_error fine = {.result = HF_OK};
+    if (!confirmed(super, answer))
+        return;
+    job->verb = 0;
+    super->locking = false;
+    super->state = super->deep ? HF_STATE_BEFORE_FIRST_UNLOCK : HF_STATE_LOCKED;
+    super->locked_at_ms = super->deep ? 0 : hf_clock_ms();
+    answer_all(super, &fine);
+    hf_job_run_waiting(super);
+}
+
+static void forgotten(struct hf_super *super, struct hf_job *job, struct hf_answer *answer)
+{
+    if (!confirmed(super, answer))
+        return;
+    super->known.available &= super->deep ? HF_CLASS_BIT(HF_CLASS_ALWAYS) : ~(job->flags | HF_CLASS_BIT(HF_CLASS_UNLESS_OPEN));
+    evict(super, job, 2, dropped);
+}
+
+static void drained(struct hf_super *super, struct hf_job *job, struct hf_answer *answer)
+{
+    if (!confirmed(super, answer))
+        return;
+    /* The enclave also forgets the private half of unless-open; the filesystem keeps the keys of such files that are open.
+     * Behind an UNLOCK that is being judged this queues, and so comes after it. */
+    hf_job_request(job, HF_CTL_LOCK);
+    hf_write_u32(&job->request, job->flags | HF_CLASS_BIT(HF_CLASS_UNLESS_OPEN));
+    hf_job_ask(super, job, HF_CHANNEL_ENCLAVE, 0, forgotten);
+}
+
+void hf_super_lock(struct hf_super *super, bool deep)
+{
+    struct hf_job *job = &super->own_lock;
     super->lock_at_ms = 0;
-    super->locked_at_ms = 0;
-    super->state = HF_STATE_UNLOCKED;
-    if (super->fs_control < 0)
-        return HF_OK;
-    hf_message_begin(&request, super->out, sizeof super->out, HF_FS_UNLOCK);
-    return hf_super_call(super, super->fs_control, &request, -1, 30000, error, &body);
+    if (super->locking)
+        return;
+    super->locking = true;
+    super->deep = deep;
+    super->confirm_by_ms = hf_clock_ms() + confirm_ms();
+    hf_super_stop_work(super);
+    job->verb = HF_OWN_LOCK;
+    job->flags = HF_CLASS_BIT(HF_CLASS_COMPLETE);
+    if (deep)
+        job->flags |= HF_CLASS_BIT(HF_CLASS_UNLESS_OPEN) | HF_CLASS_BIT(HF_CLASS_AFTER_UNLOCK);
+    evict(super, job, 1, drained);
 }
 
-static uint64_t next_deadline(const struct hf_super *super)
+bool hf_super_unlock_runs(const struct hf_super *super)
 {
+    return super->work && super->work->verb == HF_OWN_UNLOCK;
+}
+
+uint64_t hf_super_next_deadline(const struct hf_super *super)
+{
+    if (super->locking)
+        return super->confirm_by_ms;
+    /* An unlock that began in the grace may cancel it: its verdict is waited for, but not for ever. */
     if (super->lock_at_ms)
-        return super->lock_at_ms;
-    if (super->state == HF_STATE_LOCKED && super->locked_at_ms && super->policy.inactivity_s)
-        return super->locked_at_ms + super->policy.inactivity_s * UINT64_C(1000);
+        return super->lock_at_ms + (hf_super_unlock_runs(super) ? confirm_ms() : 0);
+    if (super->state == HF_STATE_LOCKED && super->locked_at_ms && super->known.policy.inactivity_s && !hf_super_unlock_runs(super))
+        return super->locked_at_ms + super->known.policy.inactivity_s * UINT64_C(1000);
     return 0;
-}
-
-int hf_super_timeout(const struct hf_super *super)
-{
-    uint64_t at = next_deadline(super);
-    uint64_t now = hf_clock_ms();
-    if (at == 0)
-        return -1;
-    uint64_t left = at > now ? at - now : 0;
-    return left > 60000 ? 60000 : (int)left;
 }
 
 void hf_super_tick(struct hf_super *super)
 {
-    uint64_t at = next_deadline(super);
-    struct hf_error error = {.result = HF_OK};
+    uint64_t at = hf_super_next_deadline(super);
     if (at == 0 || hf_clock_ms() < at)
         return;
-    if (hf_super_lock(super, super->lock_at_ms == 0, &error) != HF_OK)
-        (void)fprintf(stderr, "holdfast-super: %s\n", error.text);
+    if (super->locking)
+        unconfirmed(super, "too late");
+    else
+        hf_super_lock(super, super->lock_at_ms == 0);
 }

@@ -1,4 +1,4 @@
-/* super/main.c: holdfast-super: one process for one vault. Descriptor 3 is the first owner's connection. */
+/* super/main.c: holdfast-super: one process for one vault, and its loop. Descriptor 3 is the first owner's connection. */
 #include "super/super.h"
 
 #include <errno.h>
@@ -7,74 +7,80 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "os/clock.h"
 #include "os/file.h"
 
-static volatile sig_atomic_t stop_wanted;
 static struct hf_super super;
 
-static void on_signal(int number)
+/* What the loop waits for; the connections' places come first. */
+enum { AT_LISTENER = HF_SUPER_CONNECTIONS, AT_SIGNALS, AT_MESSAGES, AT_RELAY, AT_CHANNELS, AT_CHILDREN = AT_CHANNELS + HF_CHANNEL_COUNT, AT_COUNT = AT_CHILDREN + 3 };
+
+/* Standard error of all programs is a pipe to us, so that none of them keeps the terminal that opened the vault. */
+static struct {
+    int from, to;
+} messages = {-1, -1};
+
+static void open_messages(void)
 {
-    (void)number;
-    stop_wanted = 1;
+    int ends[2];
+    messages.to = fcntl(2, F_DUPFD_CLOEXEC, 10);
+    if (messages.to < 0 || pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+        return;
+    messages.from = ends[0];
+    (void)dup2(ends[1], 1);
+    (void)dup2(ends[1], 2);
+    (void)close(ends[1]);
 }
 
-static void drop(size_t slot)
+/* To the terminal until the vault is open, then away. */
+static void pass_messages(void)
+{
+    char text[4096];
+    ssize_t got = messages.from >= 0 ? read(messages.from, text, sizeof text) : 0;
+    if (got > 0 && messages.to >= 0 && write(messages.to, text, (size_t)got) < 0)
+        hf_cleanup_fd(&messages.to);
+    if (super.mounted && super.listener >= 0)
+        hf_cleanup_fd(&messages.to);
+}
+
+static void hang_up(size_t slot)
 {
     hf_cleanup_fd(&super.connections[slot]);
-    super.connections[slot] = -1;
-    super.waiting[slot] = false;
+    if (super.jobs[slot].verb)
+        hf_job_abandon(&super, &super.jobs[slot]);
 }
 
-/* After the vault is open nothing of the terminal that opened it is kept. */
-static void detach(void)
+/* A verb, or the connection's end. While its verb runs only the end is looked for: verbs of one connection are in lock step. */
+static void serve(size_t slot, short revents)
 {
-    HF_CLEANUP(fd) int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (super.detached || null < 0)
-        return;
-    super.detached = true;
-    (void)dup2(null, 1);
-    (void)dup2(null, 2);
-}
-
-static void serve(size_t slot)
-{
-    static uint8_t message[HF_IPC_MAX], reply_body[16384], reply_buffer[HF_IPC_MAX];
-    HF_CLEANUP(fd) int secret = -1;
+    struct hf_job *job = &super.jobs[slot];
+    uint8_t message[HF_SUPER_REQUEST_MAX];
     size_t len = 0;
     int fd_count = 0;
-    int fds[1] = {-1};
-    enum hf_result got = hf_ipc_recv(super.connections[slot], message, sizeof message, &len, fds, 1, &fd_count, 0);
+    int secret = -1;
+    if (job->verb) {
+        if (revents & (POLLHUP | POLLERR))
+            hang_up(slot);
+        return;
+    }
+    enum hf_result got = hf_ipc_recv(super.connections[slot], message, sizeof message, &len, &secret, 1, &fd_count, 0);
     if (got == HF_BUSY)
         return;
-    if (got != HF_OK) {
-        drop(slot);
+    if (got != HF_OK || len < 2) {
+        hf_cleanup_fd(&secret);
+        hang_up(slot);
         return;
     }
-    if (fd_count == 1)
-        secret = fds[0];
-    struct hf_reader body;
-    struct hf_writer inner, reply;
-    hf_reader_init(&body, HF_SPAN(message, len));
-    uint16_t type = hf_read_u16(&body);
-    if (type == HF_OWN_WAIT) {
-        super.waiting[slot] = true;
-        return;
-    }
-    hf_writer_init(&inner, reply_body, sizeof reply_body);
-    struct hf_verb verb = {.body = &body, .secret = secret, .connection = super.connections[slot], .reply = &inner};
-    struct hf_error error = {.result = HF_OK};
-    enum hf_result result = hf_super_verb(&super, type, &verb, &error);
-    if (result == HF_OK)
-        result = hf_writer_end(&inner);
-    hf_reply_begin(&reply, reply_buffer, sizeof reply_buffer, result, error.result != HF_OK ? error.text : hf_result_text(result));
-    if (result == HF_OK)
-        hf_write_bytes(&reply, reply_body, inner.len);
-    if (hf_message_send(super.connections[slot], &reply) != HF_OK)
-        drop(slot);
-    if (super.mounted)
-        detach();
+    memset(job, 0, sizeof *job);
+    job->connection = (int)slot;
+    job->secret = fd_count == 1 ? secret : -1;
+    job->verb = (uint16_t)(message[0] | message[1] << 8);
+    job->owner_len = len - 2;
+    memcpy(job->owner_body, message + 2, len - 2);
+    hf_job_begin(&super, job);
 }
 
 static void take_connection(void)
@@ -86,7 +92,7 @@ static void take_connection(void)
         return;
     if (hf_ipc_peer(fd, &uid, &pid) == HF_OK && (uid == geteuid() || uid == 0)) {
         for (size_t i = 0; i < HF_SUPER_CONNECTIONS; i++) {
-            if (super.connections[i] < 0) {
+            if (super.connections[i] < 0 && !super.jobs[i].verb) { /* a verb may outlive its connection */
                 super.connections[i] = fd;
                 return;
             }
@@ -95,62 +101,132 @@ static void take_connection(void)
     hf_cleanup_fd(&fd);
 }
 
-static bool someone_there(void)
+/* The first signal closes in order, the second at once. */
+static void take_signal(int signals)
 {
+    struct signalfd_siginfo info;
+    if (read(signals, &info, sizeof info) != (ssize_t)sizeof info)
+        return;
+    if (super.own_close.verb || !super.mounted) {
+        if (super.work && super.work->verb == HF_OWN_CREATE)
+            hf_job_abandon(&super, super.work);
+        hf_super_bury(&super, "the supervisor was told to end");
+        return;
+    }
+    super.own_close.verb = HF_OWN_CLOSE;
+    hf_close_begin(&super, &super.own_close, true);
+}
+
+static bool needed(void)
+{
+    if (super.mounted)
+        return true;
     for (size_t i = 0; i < HF_SUPER_CONNECTIONS; i++) {
-        if (super.connections[i] >= 0)
+        if (super.connections[i] >= 0 || super.jobs[i].verb)
             return true;
     }
     return false;
 }
 
-static void add(struct pollfd *set, size_t *count, int fd)
+static int wait_ms(void)
 {
-    set[(*count)++] = (struct pollfd){.fd = fd, .events = POLLIN};
+    uint64_t a = hf_super_next_deadline(&super), b = hf_channel_next_deadline(&super);
+    uint64_t at = !a || (b && b < a) ? b : a;
+    uint64_t now = hf_clock_ms();
+    if (at == 0)
+        return -1;
+    uint64_t left = at > now ? at - now : 0;
+    return left > 60000 ? 60000 : (int)left;
 }
 
-static void turn(void)
+static void watch(struct pollfd set[AT_COUNT], int signals)
 {
-    struct pollfd set[HF_SUPER_CONNECTIONS + 4];
-    size_t count = 0;
+    int relay = hf_relay_waits_for(&super);
     for (size_t i = 0; i < HF_SUPER_CONNECTIONS; i++)
-        add(set, &count, super.connections[i]);
-    add(set, &count, super.listener);
-    size_t first_child = count;
-    add(set, &count, super.mounted ? super.fs.pidfd : -1);
-    add(set, &count, super.mounted ? super.enclave.pidfd : -1);
-    add(set, &count, super.mounted ? super.element.pidfd : -1);
-    int ready = poll(set, count, hf_super_timeout(&super));
-    if (stop_wanted) {
-        struct hf_error error;
-        (void)hf_super_close(&super, true, &error);
-        super.exiting = true;
-        return;
+        set[i] = (struct pollfd){.fd = super.connections[i], .events = super.jobs[i].verb ? 0 : POLLIN};
+    set[AT_LISTENER] = (struct pollfd){.fd = super.listener, .events = POLLIN};
+    set[AT_SIGNALS] = (struct pollfd){.fd = signals, .events = POLLIN};
+    set[AT_MESSAGES] = (struct pollfd){.fd = messages.from, .events = POLLIN};
+    set[AT_RELAY] = (struct pollfd){.fd = relay, .events = POLLOUT};
+    set[AT_CHANNELS + HF_CHANNEL_ENCLAVE] = (struct pollfd){.fd = super.channels[HF_CHANNEL_ENCLAVE].socket, .events = POLLIN};
+    set[AT_CHANNELS + HF_CHANNEL_FS] = (struct pollfd){.fd = relay >= 0 ? -1 : super.channels[HF_CHANNEL_FS].socket, .events = POLLIN};
+    const int children[] = {super.element.pidfd, super.enclave.pidfd, super.fs.pidfd};
+    for (size_t i = 0; i < 3; i++)
+        set[AT_CHILDREN + i] = (struct pollfd){.fd = super.mounted ? children[i] : -1, .events = POLLIN};
+}
+
+/* [CH-9] One's death may already have ended another: all are named. */
+static bool someone_died(const struct pollfd children[3])
+{
+    static const char *const programs[] = {"holdfast-element", "holdfast-enclave", "holdfast-fs"};
+    char text[160] = "";
+    size_t len = 0;
+    for (size_t i = 0; i < 3; i++) {
+        if (children[i].revents)
+            len += (size_t)snprintf(text + len, sizeof text - len, "%s%s", len ? ", " : "", programs[i]);
     }
+    if (len == 0)
+        return false;
+    (void)snprintf(text + len, sizeof text - len, " ended: the vault was closed; open it again");
+    hf_super_bury(&super, text);
+    return true;
+}
+
+/* Most urgent first: death, time, then replies before new verbs. */
+static void turn(int signals)
+{
+    struct pollfd set[AT_COUNT];
+    watch(set, signals);
+    int ready = poll(set, AT_COUNT, wait_ms());
     if (ready < 0 && errno != EINTR)
         super.exiting = true;
-    for (size_t i = first_child; ready > 0 && i < count; i++) {
-        if (set[i].fd >= 0 && set[i].revents) {
-            hf_super_bury(&super);
-            return;
-        }
+    if (ready < 0)
+        return;
+    if (someone_died(set + AT_CHILDREN))
+        return;
+    if (set[AT_SIGNALS].revents)
+        take_signal(signals);
+    if (!super.exiting)
+        hf_super_tick(&super);
+    if (!super.exiting)
+        hf_channel_check_deadlines(&super);
+    if (!super.exiting && set[AT_RELAY].revents)
+        hf_relay_retry(&super);
+    for (size_t i = 0; i < HF_CHANNEL_COUNT && !super.exiting; i++) {
+        if (set[AT_CHANNELS + i].revents && super.channels[i].socket == set[AT_CHANNELS + i].fd)
+            hf_channel_read(&super, (enum hf_channel_name)i);
     }
-    hf_super_tick(&super);
-    for (size_t i = 0; ready > 0 && i < HF_SUPER_CONNECTIONS && !super.exiting; i++) {
-        if (super.connections[i] >= 0 && set[i].revents)
-            serve(i);
+    for (size_t i = 0; i < HF_SUPER_CONNECTIONS && !super.exiting; i++) {
+        if (set[i].revents && super.connections[i] == set[i].fd)
+            serve(i, set[i].revents);
     }
-    if (ready > 0 && !super.exiting && super.listener >= 0 && (set[HF_SUPER_CONNECTIONS].revents & POLLIN))
+    if (!super.exiting && (set[AT_LISTENER].revents & POLLIN))
         take_connection();
+    pass_messages();
 }
 
 static void clear(void)
 {
     super.vault_fd = super.dir_fd = super.lock_fd = -1;
-    super.control = super.keys = super.fs_control = super.fuse = super.nodes_fd = super.listener = -1;
+    super.keys = super.fuse = super.nodes_fd = super.listener = -1;
     super.element.pidfd = super.enclave.pidfd = super.fs.pidfd = -1;
+    super.own_lock.connection = super.own_lock.secret = super.own_close.connection = super.own_close.secret = -1;
+    for (size_t i = 0; i < HF_CHANNEL_COUNT; i++)
+        super.channels[i].socket = -1;
     for (size_t i = 0; i < HF_SUPER_CONNECTIONS; i++)
         super.connections[i] = -1;
+}
+
+static int open_signals(void)
+{
+    sigset_t wanted;
+    (void)sigemptyset(&wanted);
+    (void)sigaddset(&wanted, SIGTERM);
+    (void)sigaddset(&wanted, SIGINT);
+    (void)sigprocmask(SIG_BLOCK, &wanted, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGHUP, SIG_IGN);
+    return signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 int main(void)
@@ -165,20 +241,15 @@ int main(void)
     (void)fcntl(HF_FD_SUPER_OWNER, F_SETFD, FD_CLOEXEC);
     if (chdir("/") < 0)
         return 1;
-    struct sigaction action = {.sa_handler = on_signal};
-    (void)sigaction(SIGTERM, &action, NULL);
-    (void)sigaction(SIGINT, &action, NULL);
-    (void)signal(SIGPIPE, SIG_IGN);
-    (void)signal(SIGHUP, SIG_IGN);
     super.connections[0] = HF_FD_SUPER_OWNER;
-    while (!super.exiting && (super.mounted || someone_there()))
-        turn();
+    HF_CLEANUP(fd) int signals = open_signals();
+    open_messages();
+    while (!super.exiting && needed())
+        turn(signals);
     hf_super_stop(&super);
+    pass_messages();
     if (super.socket_path[0])
         (void)unlink(super.socket_path);
-    for (size_t i = 0; i < HF_SUPER_CONNECTIONS; i++) {
-        if (super.waiting[i] && hf_reply_send(super.connections[i], HF_OK, "closed") != HF_OK)
-            continue;
-    }
+    hf_job_end_all(&super);
     return 0;
 }

@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -115,6 +117,21 @@ enum hf_result hf_super_mount(struct hf_super *super, uint32_t flags, int *ret_f
     return HF_OK;
 }
 
+enum hf_result hf_super_keep_fuse(struct hf_super *super, int fuse, struct hf_error *error)
+{
+    int clone = hf_disk->openat(AT_FDCWD, "/dev/fuse", O_RDWR | O_CLOEXEC, 0);
+    uint32_t original = (uint32_t)fuse;
+    if (clone < 0 || ioctl(clone, FUSE_DEV_IOC_CLONE, &original) < 0) {
+        int failed = clone < 0 ? -clone : errno;
+        struct hf_error ignored;
+        hf_cleanup_fd(&clone);
+        (void)!hf_super_unmount(super, true, &ignored);
+        return hf_fail(error, HF_FAILED, "/dev/fuse: no second connection: %s", strerror(failed));
+    }
+    super->fuse = clone;
+    return HF_OK;
+}
+
 enum hf_result hf_super_unmount(struct hf_super *super, bool lazy, struct hf_error *error)
 {
     if (!super->mounted)
@@ -134,18 +151,8 @@ enum hf_result hf_super_unmount(struct hf_super *super, bool lazy, struct hf_err
     return HF_OK;
 }
 
-enum hf_result hf_super_in_use(struct hf_super *super, struct hf_error *error)
+/* Marks a mount that is not in use as expired, which is harmless: the next use takes the mark away. */
+bool hf_super_mount_in_use(const struct hf_super *super)
 {
-    bool in_use = false;
-    if (geteuid() == 0) {
-        /* Marks a mount that is not in use as expired, which is harmless: the next use takes the mark away. */
-        in_use = umount2(super->mountpoint, MNT_EXPIRE | UMOUNT_NOFOLLOW) < 0 && errno == EBUSY;
-    } else {
-        struct hf_writer request;
-        struct hf_reader body;
-        hf_message_begin(&request, super->out, sizeof super->out, HF_FS_STATUS);
-        HF_TRY(hf_super_call(super, super->fs_control, &request, -1, HF_SUPER_CONFIRM_MS, error, &body));
-        in_use = hf_read_u32(&body) > 0;
-    }
-    return in_use ? hf_fail(error, HF_BUSY, "%s: in use; close the files there, or use close --force", super->mountpoint) : HF_OK;
+    return umount2(super->mountpoint, MNT_EXPIRE | UMOUNT_NOFOLLOW) < 0 && errno == EBUSY;
 }

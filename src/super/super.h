@@ -1,5 +1,8 @@
 /* super/super.h: the supervisor of one vault: it starts and stops the other programs, mounts, and holds no key. Source: spec/60-processes.md.
  *
+ * One thread, one poll. Each verb is a job that goes from step to step: it asks the enclave or the filesystem and goes on in `then` when the reply is
+ * there, so that nothing waits behind a slow answer but what needs that program. Each channel is in lock step: one request, one reply, the rest queues.
+ *
  * States: nothing -> attached (directories open, lock held) -> started (element and enclave run, START was judged) -> open (mounted, filesystem runs).
  * The death of any of the three programs while open leads through the undertaker to the end of the process. */
 #ifndef HF_SUPER_SUPER_H
@@ -15,8 +18,57 @@
 #include "proto/owner.h"
 #include "proto/socket_path.h"
 
-#define HF_SUPER_CONNECTIONS 16
-#define HF_SUPER_CONFIRM_MS 10000
+enum {
+    HF_SUPER_CONNECTIONS = 16,
+    HF_SUPER_CONFIRM_MS = 30000, /* from a lock's begin to its confirmation; then everything is stopped */
+    HF_SUPER_START_MS = 120000,
+    HF_SUPER_LONG_MS = 600000,
+    HF_SUPER_REQUEST_MAX = 8192
+};
+
+enum hf_channel_name { HF_CHANNEL_ENCLAVE, HF_CHANNEL_FS, HF_CHANNEL_COUNT };
+
+struct hf_super;
+struct hf_job;
+
+/* A reply, or in its place a failure of the channel. body reads super->in: it is gone when the step returns. */
+struct hf_answer {
+    struct hf_error verdict;
+    struct hf_reader body;
+};
+typedef void (*hf_step)(struct hf_super *super, struct hf_job *job, struct hf_answer *answer);
+
+/* One verb under way, or the supervisor's own lock or close. */
+struct hf_job {
+    uint16_t verb;   /* enum hf_owner_request; 0: none */
+    int connection;  /* where its answer goes; -1: nobody wants it */
+    int secret;      /* the descriptor that came with the verb; -1: none. Goes on to the enclave unread [CH-3] */
+    bool gives_secret; /* with the next request */
+    bool waits;      /* its turn has not come: something runs that it must not run beside */
+    uint8_t owner_body[HF_SUPER_REQUEST_MAX]; /* the verb's body as it came */
+    size_t owner_len;
+    struct hf_reader body;
+    hf_step then;    /* where it goes on with the next reply */
+    hf_step after_start;
+    int timeout_ms;  /* for that reply, from when the request is sent; 0: none */
+    bool relay;      /* PROGRESS and FINDING before that reply go to the owner */
+    bool stopped;    /* STOP was sent for it */
+    struct hf_writer request;
+    uint8_t request_bytes[HF_SUPER_REQUEST_MAX];
+    /* what single verbs remember between steps */
+    uint32_t flags;
+    uint8_t class, last_class;
+    uint64_t files;
+    bool made_dir, force;
+};
+
+struct hf_channel {
+    int socket;
+    const char *program;
+    uint64_t deadline_ms; /* of the reply that is awaited; 0: none */
+    struct hf_job *queue[HF_SUPER_CONNECTIONS + 2]; /* queue[0] is asked now */
+    size_t count;
+};
 
 struct hf_super {
     char vault[4096];
@@ -24,33 +76,33 @@ struct hf_super {
     uint8_t vault_id[16];
     int vault_fd, dir_fd, lock_fd;
     struct hf_process element, enclave, fs;
-    int control;   /* to the enclave */
+    struct hf_channel channels[HF_CHANNEL_COUNT];
     int keys;      /* the filesystem's end of its channel to the enclave, until it has started */
-    int fs_control;
-    int fuse;      /* the duplicate that outlives the filesystem */
+    int fuse;      /* our own connection to the kernel, which outlives the filesystem's */
     int nodes_fd;
     const uint64_t *nodes;
-    bool started, mounted, detached;
+    bool started, mounted;
     bool gone;     /* START said that the vault is erased */
     bool exiting;
+    struct hf_error end; /* what jobs that the end cuts short are told */
     int listener;
     char socket_path[HF_SOCKET_PATH_MAX];
     int connections[HF_SUPER_CONNECTIONS];
-    bool waiting[HF_SUPER_CONNECTIONS];
-    uint8_t state; /* enum hf_vault_state */
+    struct hf_job jobs[HF_SUPER_CONNECTIONS]; /* one a connection */
+    struct hf_job own_lock, own_close;        /* the grace timer's and every lock's; a signal's */
+    struct hf_job *work;  /* the one verb under way that needs the enclave or the filesystem for long */
+    bool locking;         /* own_lock runs */
+    bool deep;            /* it goes back to before the first unlock */
+    uint64_t confirm_by_ms;
+    bool closing;
+    uint8_t state;        /* enum hf_vault_state */
     uint64_t lock_at_ms;  /* 0: no grace runs */
     uint64_t locked_at_ms;
-    struct hf_policy policy;
+    struct hf_enclave_status known; /* as the enclave last told */
+    uint32_t known_open_unless_open;
     char enclave_sha256[65];
-    uint8_t out[HF_IPC_MAX], in[HF_IPC_MAX];
-};
-
-/* A verb as it came: its body, the descriptor it carried (-1: none), the connection, and where the reply's body goes. */
-struct hf_verb {
-    struct hf_reader *body;
-    int secret;
-    int connection;
-    struct hf_writer *reply;
+    uint8_t in[HF_IPC_MAX];
+    size_t held_len;      /* a message in `in` that its owner has no room for yet */
 };
 
 /* vault.c */
@@ -61,35 +113,76 @@ void hf_super_detach_vault(struct hf_super *super);
 
 /* children.c */
 enum hf_result hf_super_spawn(struct hf_super *super, struct hf_error *error);
-/* Spawns, then START; *ret is what the enclave told, zeros when nothing. */
-enum hf_result hf_super_start(struct hf_super *super, struct hf_enclave_status *ret, struct hf_error *error);
 enum hf_result hf_super_spawn_fs(struct hf_super *super, int fuse, struct hf_error *error);
 void hf_super_stop(struct hf_super *super);
-/* A call to the enclave or filesystem; returns the verdict. A failed transport becomes a verdict too. */
-enum hf_result hf_super_call(struct hf_super *super, int socket, const struct hf_writer *request, int secret, int timeout_ms, struct hf_error *error,
-                             struct hf_reader *ret_body);
-enum hf_result hf_super_status(struct hf_super *super, struct hf_enclave_status *ret, struct hf_error *error);
 void hf_super_measure(struct hf_super *super);
+
+/* channel.c */
+/* Starts the job's next request in job->request. */
+void hf_job_request(struct hf_job *job, uint16_t type);
+/* Queues it; the job goes on in `then`. */
+void hf_job_ask(struct hf_super *super, struct hf_job *job, enum hf_channel_name name, int timeout_ms, hf_step then);
+bool hf_channel_idle(const struct hf_super *super, enum hf_channel_name name);
+/* One message is there, or the channel's end. */
+void hf_channel_read(struct hf_super *super, enum hf_channel_name name);
+void hf_channel_check_deadlines(struct hf_super *super);
+uint64_t hf_channel_next_deadline(const struct hf_super *super); /* 0: none */
+/* A message of the filesystem that waits for room on its owner's socket: that socket, else -1. */
+int hf_relay_waits_for(const struct hf_super *super);
+void hf_relay_retry(struct hf_super *super);
+/* CHECK and ROTATE end at their next file. */
+void hf_super_stop_work(struct hf_super *super);
 
 /* mount.c */
 enum hf_result hf_super_mount(struct hf_super *super, uint32_t flags, int *ret_fuse, struct hf_error *error);
+/* A second connection (no duplicate of the descriptor): the kernel ends what a dead filesystem had taken from its own one, and pages locked by that come free. */
+enum hf_result hf_super_keep_fuse(struct hf_super *super, int fuse, struct hf_error *error);
 enum hf_result hf_super_unmount(struct hf_super *super, bool lazy, struct hf_error *error);
-
-/* HF_BUSY when files or directories of the mount are in use. */
-enum hf_result hf_super_in_use(struct hf_super *super, struct hf_error *error);
+/* As root: whether files or directories of the mount are in use. Others ask the filesystem. */
+bool hf_super_mount_in_use(const struct hf_super *super);
 
 /* lock.c */
-enum hf_result hf_super_lock(struct hf_super *super, bool deep, struct hf_error *error);
-enum hf_result hf_super_unlock(struct hf_super *super, int secret, struct hf_error *error);
+void hf_super_lock(struct hf_super *super, bool deep);
+bool hf_super_unlock_runs(const struct hf_super *super);
 void hf_super_tick(struct hf_super *super);
-int hf_super_timeout(const struct hf_super *super);
+uint64_t hf_super_next_deadline(const struct hf_super *super); /* 0: none */
 
-/* undertaker.c: makes the mount unreadable, ends it and the programs; the supervisor is to exit after. */
-void hf_super_bury(struct hf_super *super);
+/* undertaker.c: makes the mount unreadable, ends it and the programs; the supervisor exits after. reason: for the jobs that it cuts short. */
+void hf_super_bury(struct hf_super *super, const char *reason);
 
-/* verbs.c */
-enum hf_result hf_super_verb(struct hf_super *super, uint16_t type, struct hf_verb *verb, struct hf_error *error);
-enum hf_result hf_super_close(struct hf_super *super, bool force, struct hf_error *error);
-enum hf_result hf_super_listen(struct hf_super *super, struct hf_error *error);
+/* jobs.c: the table of which verb is permitted when, and the jobs' beginning and end */
+void hf_job_begin(struct hf_super *super, struct hf_job *job);
+void hf_job_run_waiting(struct hf_super *super);
+/* Answers and frees it. body: what follows an HF_OK, or NULL. */
+void hf_job_end(struct hf_super *super, struct hf_job *job, const struct hf_error *verdict, const struct hf_writer *body);
+void hf_job_fail(struct hf_super *super, struct hf_job *job, enum hf_result result, const char *text);
+void hf_job_ok(struct hf_super *super, struct hf_job *job);
+/* Its owner has hung up. */
+void hf_job_abandon(struct hf_super *super, struct hf_job *job);
+void hf_job_end_all(struct hf_super *super);
+
+/* verbs.c: how each begins */
+void hf_verb_unlock(struct hf_super *super, struct hf_job *job);
+void hf_verb_lock(struct hf_super *super, struct hf_job *job);
+void hf_verb_close(struct hf_super *super, struct hf_job *job);
+void hf_verb_status(struct hf_super *super, struct hf_job *job);
+void hf_verb_passcode(struct hf_super *super, struct hf_job *job);
+void hf_verb_recover(struct hf_super *super, struct hf_job *job);
+void hf_verb_replace(struct hf_super *super, struct hf_job *job);
+void hf_verb_rotate(struct hf_super *super, struct hf_job *job);
+void hf_verb_erase(struct hf_super *super, struct hf_job *job);
+void hf_verb_check(struct hf_super *super, struct hf_job *job);
+void hf_close_begin(struct hf_super *super, struct hf_job *job, bool force);
+
+/* opening.c: the verbs that start programs */
+void hf_verb_create(struct hf_super *super, struct hf_job *job);
+void hf_verb_open(struct hf_super *super, struct hf_job *job);
+/* Attaches, starts the programs and asks START where that was not done; goes on in `then` with START's answer. */
+void hf_super_ready(struct hf_super *super, struct hf_job *job, const char *path, hf_step then);
+
+/* status.c */
+void hf_known_take(struct hf_super *super, struct hf_reader *body);
+/* Asks who is idle, then answers the job with the vault's status; what is busy is told as last known. */
+void hf_status_answer(struct hf_super *super, struct hf_job *job);
 
 #endif

@@ -119,9 +119,12 @@ static void invalidate_all(struct hf_super *super, struct burial *burial)
         return; /* kernels before 6.16 */
 }
 
-void hf_super_bury(struct hf_super *super)
+void hf_super_bury(struct hf_super *super, const char *reason)
 {
     super->exiting = true;
+    if (super->end.result == HF_OK)
+        (void)hf_fail(&super->end, HF_FAILED, "%s", reason);
+    super->locking = false;
     super->state = HF_STATE_CLOSED;
     super->lock_at_ms = 0;
     hf_super_stop(super);
@@ -147,5 +150,4 @@ void hf_super_bury(struct hf_super *super)
         free(burial.buffer);
     }
     hf_cleanup_fd(&super->fuse);
-    super->fuse = -1;
 }

@@ -46,7 +46,6 @@ void hf_super_detach_vault(struct hf_super *super)
     hf_cleanup_fd(&super->lock_fd);
     hf_cleanup_fd(&super->dir_fd);
     hf_cleanup_fd(&super->vault_fd);
-    super->vault_fd = super->dir_fd = super->lock_fd = -1;
 }
 
 enum hf_result hf_super_attach(struct hf_super *super, const char *path, struct hf_error *error)

@@ -10,11 +10,13 @@ expect() { # STATUS COMMAND…
     if [ $rc = "$want" ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: exit $rc, not $want: $*"; cat "$work/out"; fi
 }
 says() { if grep -q -- "$1" "$work/out"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: no '$1' in:"; cat "$work/out"; fi; }
+# [IF-1] each exit status, [IF-5] one line for each error, [IF-6] the cost's floor
 p=$("$hf" passphrase); q=$("$hf" passphrase)
 expect 2 "$hf"
 expect 2 "$hf" create
 expect 2 "$hf" create "$v" --attempts x
 expect 2 "$hf" status --no-such-option
+for kdf in 63,3 64,0 4097,1 64,65 64 ,3 64,3,; do expect 2 "$hf" create "$v" --kdf "$kdf"; [ "$(wc -l <"$work/out")" = 1 ] && says '^holdfast: kdf'; done
 expect 0 "$hf" --version
 expect 0 "$hf" create --help
 expect 8 "$hf" create "$v" --element software --kdf 64,1 --passcode-fd 0 <<<"password1234"
@@ -45,6 +47,7 @@ $q"
 expect 0 "$hf" erase "$v" --yes
 expect 5 "$hf" passcode "$v" --passcode-fd 0 --new-passcode-fd 0 <<<"$q
 $p"
-if pgrep -f "$(dirname "$hf")/holdfast-" >/dev/null; then failed=$((failed + 1)); echo "FAILED: a program was left running"; else passed=$((passed + 1)); fi
+for i in 1 2 3 4 5 6 7 8 9 10; do pgrep -f "^$(dirname "$hf")/holdfast-" >/dev/null || break; sleep 0.2; done
+if pgrep -f "^$(dirname "$hf")/holdfast-" >/dev/null; then failed=$((failed + 1)); echo "FAILED: a program was left running"; else passed=$((passed + 1)); fi
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The CLI with the TPM element on a closed vault, all programs and swtpm real. cli_tpm2.py BUILD"""
-import json, os, shutil, subprocess, sys, tempfile
+import json, os, resource, shutil, subprocess, sys, tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from element import *
@@ -47,11 +47,27 @@ expect(8, "create", vault, "--element", "tpm2", "--tcti", tpm.tcti, "--no-recove
 expect(2, "create", vault, "--element", "tpm2", "--tcti", tpm.tcti, "--attempts", "0", *cheap, lines=["314159"])
 expect(9, "create", vault, "--element", "tpm2", "--tcti", f"swtpm:path={work}/nobody", *cheap, lines=["314159"])
 expect(2, "create", vault, "--element", "tpm2", "--tcti", "mssim", *cheap, lines=["314159"])
+# [EL-16] where the machine swaps and nothing can be locked, six digits are not enough with a TPM either
+def unlocked(pin):
+    command = [hf, "create", vault, "--element", "tpm2", "--tcti", tpm.tcti, "--no-recovery", *cheap]
+    if os.geteuid() == 0:
+        command = ["setpriv", "--bounding-set", "-ipc_lock", *command]
+    done = subprocess.run(command, env=env | {"HF_TEST_SWAPS": "1"}, input=pin.encode() + b"\n", stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_MEMLOCK, (8 << 20, 8 << 20)))
+    return done.returncode, done.stdout.decode()
+
+
+code, said = unlocked("314159")
+check(code == 8 and "swap" in said, f"six digits and swap: exit {code}: {said}")
 check(not os.path.exists(bag), "nothing is left of a refused creation")
+code, said = unlocked("correct horse battery staple")
+check(code == 0, f"a passphrase and swap: exit {code}: {said}")
+expect(0, "erase", vault, "--yes")
+shutil.rmtree(vault)
 expect(0, "create", vault, "--tcti", relay.tcti, "--recovery-file", phrase, *cheap, lines=["314159"])
 check("element: the TPM" in text and "tpm2 element" in text, f"auto says what it took: {text}")
 got = status()["element"]
-check(got["kind"] == "tpm2" and got["hardware"] is False and got["limit"] == 10 and got["erase"] is True and got["pin_state"] == "whole", f"status: {got}")
+check(got["kind"] == "tpm2" and got["hardware"] is False and got["trust"] == "none" and "EK" in got["trust_why"] and got["limit"] == 10 and got["erase"] is True and got["pin_state"] == "whole", f"status: {got}")
 check(all(got.get(key) for key in ("nv_pin", "nv_counter", "nv_pin_name", "srk_name", "nv_generation", "gate_value", "gate_key")), f"public parts: {sorted(got)}")
 expect(0, "status", vault)
 check("unverified" in text, f"an emulated TPM is not called hardware: {text}")
@@ -101,7 +117,11 @@ tpm.tool("tpm2_dictionarylockout", "--clear-lockout")
 change(5, "161803", "777777")
 check(status()["element"]["finished"] is True, "status says that it is finished")
 expect(0, "recover", vault, "--test", "--recovery-file", phrase)
-expect(0, "recover", vault, "--element", "tpm2", "--tcti", tpm.tcti, "--recovery-file", phrase, "--new-passcode-fd", "0", lines=["577215"])
+expect(0, "recover", vault, "--element", "tpm2", "--tcti", tpm.tcti, "--trust-this-tpm", "--recovery-file", phrase, "--new-passcode-fd", "0", lines=["577215"])
+got = status()["element"]
+check(got["hardware"] is True and got["trust"] == "owner", f"the owner's word: {got}")
+expect(0, "status", vault)
+check("owner's word" in text, f"and status says whose word it is: {text}")
 change(3, "161803", "777777")
 change(0, "577215", "662607")
 check(sum("0x" in line for line in tpm.tool("tpm2_getcap", "handles-nv-index")[1].splitlines()) == 3, "three indices a vault, none left over")

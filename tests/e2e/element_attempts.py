@@ -1,37 +1,26 @@
 #!/usr/bin/env python3
 """The software element as a real process: counting, delays, limit, kill -9 at random instants. element_attempts.py BUILD"""
-import os, random, shutil, signal, socket, struct, subprocess, sys, tempfile, time
+import os, random, shutil, signal, struct, sys, tempfile, time
+
+from programs import DELAYED, GONE, OK, PROTOCOL, WRONG, ask, check, environment, finish, pair, start
 
 program = os.path.join(sys.argv[1], "src", "holdfast-element")
 HELLO, PROVISION, RELEASE, DEVICE, PREPARE, COMMIT, GENERATION, STATUS, ERASE, FRESH = range(0x0401, 0x040B)
-OK, WRONG, DELAYED, GONE, PROTOCOL = 0, 3, 4, 5, 16
-passed = failed = 0
-
-
-def check(good, what):
-    global passed, failed
-    passed, failed = passed + bool(good), failed + (not good)
-    if not good:
-        print("FAILED:", what)
 
 
 class Element:
     def __init__(self, state, vault):
-        self.end, child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        env = {"PATH": "/usr/bin:/bin", "XDG_STATE_HOME": state, "HOME": state}
-        self.process = subprocess.Popen([program], env=env, preexec_fn=lambda: os.dup2(child.fileno(), 3, inheritable=True), pass_fds=(3,), stdin=subprocess.DEVNULL)
+        self.end, child = pair()
+        self.process = start(program, [child.fileno()], environment(state))
         child.close()
         self.end.settimeout(20)
         self.vault = vault
 
     def ask(self, kind, body=b""):
-        self.end.send(struct.pack("<H", kind) + body)
-        answer = self.end.recv(65536)
-        if len(answer) < 6:
+        result, body, _ = ask(self.end, kind, body)
+        if result < 0:
             raise ConnectionError("closed")
-        tag, result, length = struct.unpack_from("<HHH", answer)
-        assert tag == 1
-        return result, answer[6 + length:]
+        return result, body
 
     def hello(self, creating=False):
         return self.ask(HELLO, self.vault + struct.pack("<IHBH", 1, 0, creating, 0))
@@ -48,7 +37,7 @@ def status(body):
 
 
 def policy(attempts, delays):
-    return struct.pack("<II", attempts, len(delays)) + b"".join(struct.pack("<I", d) for d in delays) + struct.pack("<Q", 0)
+    return struct.pack("<II", attempts, len(delays)) + b"".join(struct.pack("<I", d) for d in delays) + struct.pack("<QB", 0, 0)
 
 
 def fresh(attempts, delays):
@@ -138,5 +127,4 @@ check(status(e.ask(STATUS)[1])["failed"] == 0, "and nothing was counted")
 e.close()
 shutil.rmtree(state)
 print(f"kills 200, answers {answers}, counted {count}")
-print(f"{passed} passed, {failed} failed")
-sys.exit(failed != 0)
+finish()

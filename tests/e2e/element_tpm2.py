@@ -293,6 +293,53 @@ def is_pin(command):
     return command_code(command) == 0x12A and int.from_bytes(command[-40:-36], "big") >> 4 & 15 == 8
 
 
+def lies():
+    """[EL-3] [EL-4] a wire that lies: one reply of a visit cut, lengthened or changed. Never another S, never a crash."""
+    tpm = Swtpm()
+    relay = Relay(tpm)
+    e, right, secret, device = fresh(tpm, policy(MANY), relay.tcti)
+    random.seed(4)
+    seen = {"left": 0}
+
+    def change(reply):
+        seen["left"] -= 1
+        if seen["left"] != 0:
+            return reply
+        kind = random.randrange(4)
+        if kind == 0:  # a byte
+            at = random.randrange(len(reply))
+            return reply[:at] + bytes([reply[at] ^ 1 << random.randrange(8)]) + reply[at + 1:]
+        if kind == 1:  # shorter, and says so
+            cut = random.randrange(10, len(reply) + 1)
+            return reply[:2] + cut.to_bytes(4, "big") + reply[6:cut]
+        if kind == 2:  # longer, and says so
+            more = reply + os.urandom(random.randrange(1, 600))
+            return more[:2] + len(more).to_bytes(4, "big") + more[6:]
+        return reply[:6] + random.choice((0, 0x101, 0x12F, 0x9A2, 0x921, 0x98E, 0x18B)).to_bytes(4, "big") + reply[10:]
+
+    relay.change = change
+    opened = 0
+    for n in range(250):
+        seen["left"] = random.randrange(1, 18)
+        try:
+            result, got = e.release(right) if n % 5 else e.ask(DEVICE)
+        except (ConnectionError, OSError):
+            check(False, f"lie {n}: the element is gone (exit {e.process.wait(10)})")
+            e.end.close()
+            e.start()
+            e.hello()
+            continue
+        opened += result == OK
+        check(result != OK or got == (secret if n % 5 else device), f"lie {n}: another secret was taken")
+    relay.change = None
+    time.sleep(0.3)
+    check(e.status().get("state") == ACTIVE and e.release(right) == (OK, secret), f"and the truth still works: {e.text}")
+    print(f"250 lies, {opened} without effect")
+    e.close()
+    relay.close()
+    tpm.close()
+
+
 def kills():
     """[EL-1] kill -9 at random instants during tries: the TPM's count is never below the answers given."""
     tpm = Swtpm()
@@ -428,7 +475,7 @@ def sandbox():
 
 
 try:
-    for part in (limit, delays, two_vaults, generation, refusals, malformed, sandbox, bus, speed, passcode_change, kills):
+    for part in (limit, delays, two_vaults, generation, refusals, malformed, sandbox, bus, speed, lies, passcode_change, kills):
         began = time.monotonic()
         part()
         print(f"  {part.__name__}: {time.monotonic() - began:.1f} s", flush=True)

@@ -1,45 +1,24 @@
 #!/usr/bin/env python3
 """Element and enclave as real processes over their socketpairs: a vault's life without a filesystem. enclave_flow.py BUILD"""
-import array, os, shutil, socket, struct, subprocess, sys, tempfile
+import os, shutil, struct, sys, tempfile
+
+from programs import DAMAGED, GONE, LOCKED, OK, PROTOCOL, REFUSED, WRONG, ask, check, environment, finish, pair, start
 
 build = os.path.join(os.path.abspath(sys.argv[1]), "src")
 START, CREATE, UNLOCK, LOCK, PASSCODE, RECOVER, NEW_RECOVERY, ROTATE, ERASE, STATUS = range(0x0201, 0x020B)
 INFO, CLASS_KEYS, MAKE, OPEN = range(0x0301, 0x0305)
-OK, WRONG, DELAYED, GONE, LOCKED, DAMAGED, REFUSED, PROTOCOL = 0, 3, 4, 5, 6, 7, 8, 16
 PASS, OTHER = b"correct horse battery staple otter lamp", b"seven brass kettles under a wide river"
-passed = failed = 0
-
-
-def check(good, what):
-    global passed, failed
-    passed, failed = passed + bool(good), failed + (not good)
-    if not good:
-        print("FAILED:", what)
-
-
-def pair():
-    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-
-
-def start(program, fds, env):
-    def place():
-        high = [os.dup(fd) for fd in fds]
-        high = [os.dup2(fd, 60 + i) for i, fd in enumerate(high)]
-        for i, fd in enumerate(high):
-            os.dup2(fd, 3 + i, inheritable=True)
-
-    return subprocess.Popen([os.path.join(build, program)], env=env, preexec_fn=place, close_fds=True, pass_fds=tuple(range(3, 3 + len(fds))), stdin=subprocess.DEVNULL)
 
 
 class Vault:
     def __init__(self, folder, state):
-        env = {"PATH": "/usr/bin:/bin", "XDG_STATE_HOME": state, "HOME": state}
+        env = environment(state)
         self.control, a = pair()
         to_element, b = pair()
         self.keys, c = pair()
         folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        self.element = start("holdfast-element", [b.fileno()], env)
-        self.enclave = start("holdfast-enclave", [a.fileno(), to_element.fileno(), c.fileno(), folder_fd], env)
+        self.element = start(os.path.join(build, "holdfast-element"), [b.fileno()], env)
+        self.enclave = start(os.path.join(build, "holdfast-enclave"), [a.fileno(), to_element.fileno(), c.fileno(), folder_fd], env)
         for end in (a, b, c, to_element):
             end.close()
         os.close(folder_fd)
@@ -47,14 +26,7 @@ class Vault:
             end.settimeout(60)
 
     def ask(self, channel, kind, body=b"", fds=()):
-        extra = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-        channel.sendmsg([struct.pack("<H", kind) + body], extra)
-        answer = channel.recv(65536)
-        if len(answer) < 6:
-            return -1, b"", "closed"
-        tag, result, n = struct.unpack_from("<HHH", answer)
-        assert tag == 1
-        return result, answer[6 + n:], answer[6:6 + n].decode(errors="replace")
+        return ask(channel, kind, body, fds)
 
     def secret(self, kind, body, *messages):
         ours, theirs = pair()
@@ -95,7 +67,7 @@ os.mkdir(folder, 0o700)
 os.mkdir(state, 0o700)
 bag = os.path.join(folder, "keybag")
 policy = struct.pack("<II", 0, 0) + struct.pack("<III", 0, 0, 0)
-create = policy + struct.pack("<IIIHB", 65536, 1, 1, 0, 1)
+create = policy + struct.pack("<IIIHBB", 65536, 1, 1, 0, 1, 0)
 
 v = Vault(folder, state)
 check(v.secret(CREATE, create, b"\1" + b"12345678901234567890")[0] == REFUSED, "digits alone are refused with the software element")
@@ -158,10 +130,10 @@ open(bag, "wb").write(good)
 v = Vault(folder, state)
 v.ask(v.control, START)
 check(v.failures() == 0, "none of that spent a try")
-test = struct.pack("<BIH", 1, 1, 0)
+test = struct.pack("<BIHB", 1, 1, 0, 0)
 check(v.secret(RECOVER, test, phrase)[0] == OK, "the phrase opens")
 check(v.secret(RECOVER, test, b"\3" + os.urandom(32))[0] != OK, "another does not")
-check(v.secret(RECOVER, struct.pack("<BIH", 0, 1, 0), phrase, b"\2" + PASS)[0] == OK, "recover")
+check(v.secret(RECOVER, struct.pack("<BIHB", 0, 1, 0, 0), phrase, b"\2" + PASS)[0] == OK, "recover")
 v.close()
 v = Vault(folder, state)
 check(v.ask(v.control, START)[0] == OK and v.unlock(OTHER) == WRONG and v.unlock(PASS) == OK, "the recovered vault has the new passcode alone")
@@ -174,5 +146,4 @@ v = Vault(folder, state)
 check(v.ask(v.control, START)[0] in (GONE, DAMAGED) and v.unlock(PASS) != OK, "a keybag put back after erase opens nothing")
 v.close()
 shutil.rmtree(work)
-print(f"{passed} passed, {failed} failed")
-sys.exit(failed != 0)
+finish()

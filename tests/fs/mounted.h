@@ -34,6 +34,8 @@ static struct {
     bool mounted;
 } m = {.control = -1, .enclave = -1, .fuse = -1, .nodes = -1, .process = {.pidfd = -1}};
 
+/* Held while a mount is made or taken away; by the clock's thread for good. */
+static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
 static uint8_t message_buffer[HF_IPC_MAX];
 
 /* An enclave that has no key. */
@@ -49,7 +51,7 @@ static inline void *answer_locked(void *arg)
     return NULL;
 }
 
-static inline void mounted_clean(void)
+static inline void clean(void)
 {
     if (m.mounted && umount2(m.dir, MNT_FORCE) < 0) /* aborts the connection, in use or not: nobody hangs on it after */
         (void)umount2(m.dir, MNT_DETACH);
@@ -62,13 +64,21 @@ static inline void mounted_clean(void)
     m.dir[0] = '\0';
 }
 
+static inline void mounted_clean(void)
+{
+    pthread_mutex_lock(&making);
+    clean();
+    pthread_mutex_unlock(&making);
+}
+
 /* A thread, since the main one may hang in a call on the mount where no signal reaches it. */
 static inline void *wait_for_clock(void *arg)
 {
     int got = 0;
     (void)sigwait(arg, &got);
     (void)fprintf(stderr, "the test was ended by signal %d\n", got);
-    mounted_clean();
+    pthread_mutex_lock(&making);
+    clean();
     _exit(got);
 }
 
@@ -150,6 +160,7 @@ static inline void mounted_spawn(void)
     static const char *const env[] = {"PATH=/usr/bin:/bin", "ASAN_OPTIONS=detect_leaks=0", NULL};
     static int enclave_end;
     int control[2], enclave[2];
+    pthread_mutex_lock(&making);
     ssize_t len = readlink("/proc/self/exe", program, sizeof program - 1);
     program[len < 0 ? 0 : len] = '\0';
     char *slash = strrchr(program, '/');
@@ -173,6 +184,7 @@ static inline void mounted_spawn(void)
     m.control = control[0];
     enclave_end = m.enclave = enclave[0];
     HF_ASSERT(pthread_create(&m.answering, NULL, answer_locked, &enclave_end) == 0);
+    pthread_mutex_unlock(&making);
 }
 
 static inline bool mounted_start(void)

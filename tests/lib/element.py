@@ -25,6 +25,23 @@ def close():
 class Swtpm:
     """One emulated TPM with its own state; stopped by its process id."""
 
+    @staticmethod
+    def certified(folder):
+        """The state of a TPM with an EK certificate of a test authority of its own; returns (state, PEM of root and issuer)."""
+        state, authority = os.path.join(folder, "state"), os.path.join(folder, "authority")
+        os.makedirs(state)
+        os.makedirs(authority)
+        files = {"localca.conf": f"statedir = {authority}\nsigningkey = {authority}/signkey.pem\nissuercert = {authority}/issuercert.pem\ncertserial = {authority}/certserial\n",
+                 "options": "--platform-manufacturer Test\n--platform-version 1\n--platform-model Test\n",
+                 "setup.conf": f"create_certs_tool=/usr/bin/swtpm_localca\ncreate_certs_tool_config={folder}/localca.conf\ncreate_certs_tool_options={folder}/options\n"}
+        for name, text in files.items():
+            open(os.path.join(folder, name), "w").write(text)
+        done = subprocess.run(["swtpm_setup", "--tpm2", "--tpmstate", state, "--create-ek-cert", "--config", os.path.join(folder, "setup.conf"), "--overwrite"],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={"PATH": "/usr/bin:/bin", "HOME": folder})
+        if done.returncode:
+            raise RuntimeError(done.stdout.decode())
+        return state, "".join(open(os.path.join(authority, name)).read() for name in ("swtpm-localca-rootca-cert.pem", "issuercert.pem"))
+
     def __init__(self, state=None):
         self.folder = tempfile.mkdtemp(prefix="hf-tpm.")
         self.state = state or os.path.join(self.folder, "state")
@@ -72,7 +89,10 @@ class Swtpm:
 
 
 class Relay:
-    """Stands between element and TPM on a socket of its own: records everything; `answer(command)` may reply in the TPM's place."""
+    """Stands between element and TPM on a socket of its own: records everything; `answer(command)` may reply in the TPM's place,
+    `change(reply)` make another reply of the TPM's."""
+
+    change = None
 
     def __init__(self, tpm, answer=None):
         self.folder = tempfile.mkdtemp(prefix="hf-bus.")
@@ -117,6 +137,8 @@ class Relay:
                             reply = self.message(far)
                             if reply is None:
                                 break
+                        if self.change:
+                            reply = self.change(reply)
                         self.log += reply
                         near.sendall(reply)
             except OSError:
@@ -135,8 +157,8 @@ def refusal(code):
     return struct.pack(">HII", 0x8001, 10, code)
 
 
-def policy(attempts, delays=(), generation=0):
-    return struct.pack("<II", attempts, len(delays)) + b"".join(struct.pack("<I", d) for d in delays) + struct.pack("<Q", generation)
+def policy(attempts, delays=(), generation=0, trusted=False):
+    return struct.pack("<II", attempts, len(delays)) + b"".join(struct.pack("<I", d) for d in delays) + struct.pack("<QB", generation, trusted)
 
 
 def parse_status(body):

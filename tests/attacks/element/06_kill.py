@@ -39,7 +39,7 @@ check(start("passcode", vault, "--passcode-fd", "0", "--new-passcode-fd", "0", l
 whole = time.monotonic() - began
 answers, killed = 1, 0
 by_name = {}
-for n in range(100):
+for n in range(200):
     attempt = start("passcode", vault, "--passcode-fd", "0", "--new-passcode-fd", "0", lines=[f"{n:06d}", "271828"])
     time.sleep(random.random() * whole * 1.7)
     victims = family()
@@ -61,7 +61,7 @@ check(not family(), f"left running: {family()}")
 status = subprocess.run([hf, "status", vault, "--json"], env=env, stdout=subprocess.PIPE)
 element = json.loads(status.stdout)["element"] if status.returncode == 0 else {"failed": -1}
 holds(element["failed"] >= answers, f"answered {answers}, counted {element['failed']}")
-check(killed > 50 and answers > 10 and len(by_name) >= 3, f"{killed} killed ({by_name}), {answers} answered: too few to prove anything")
+check(killed > 100 and answers > 10 and len(by_name) >= 3, f"{killed} killed ({by_name}), {answers} answered: too few to prove anything")
 holds(start("passcode", vault, "--passcode-fd", "0", "--new-passcode-fd", "0", lines=["314159", "271828"]).wait() == 0, "the right one still opens")
 print(f"killed {by_name}, answered {answers}, counted {element['failed']}")
 tpm.close()

@@ -1,0 +1,26 @@
+# Bash completion of holdfast(1). Verbs and options are taken from its own help, so that they are always those of the installed version.
+_holdfast() {
+    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} program=${COMP_WORDS[0]} verb=${COMP_WORDS[1]}
+    COMPREPLY=()
+    if [ "$COMP_CWORD" = 1 ]; then
+        mapfile -t COMPREPLY < <(compgen -W "$("$program" --help 2>/dev/null | sed -n 's/^holdfast \([a-z]*\).*/\1/p') --help --version" -- "$word")
+        return
+    fi
+    case $before in
+    --element) mapfile -t COMPREPLY < <(compgen -W "auto tpm2 software" -- "$word"); return ;;
+    --class) mapfile -t COMPREPLY < <(compgen -W "complete unless-open after-unlock always" -- "$word"); return ;;
+    --profile) mapfile -t COMPREPLY < <(compgen -W "plain personal" -- "$word"); return ;;
+    --recovery-file) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
+    --*-fd | --attempts | --delays | --grace | --inactivity | --kdf | --tcti | --words) return ;;
+    esac
+    if [[ $word == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$("$program" help "$verb" 2>/dev/null | sed -n '/^holdfast /,/^    /p' | grep -oE -- '--[a-z-]+' | sort -u) --help" -- "$word")
+    elif [ "$verb" = recovery ] && [ "$COMP_CWORD" = 2 ]; then
+        mapfile -t COMPREPLY < <(compgen -W replace -- "$word")
+    elif [ "$verb" = protect ]; then
+        mapfile -t COMPREPLY < <(compgen -f -- "$word")
+    else
+        mapfile -t COMPREPLY < <(compgen -d -- "$word")
+    fi
+}
+complete -o filenames -F _holdfast holdfast

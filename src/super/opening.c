@@ -1,0 +1,199 @@
+/* super/opening.c: the verbs that start the other programs: create, open, and START for the rest. */
+#include "super/super.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "os/file.h"
+
+/* Goes on at once, without asking. */
+static void step_now(struct hf_super *super, struct hf_job *job, hf_step then, const struct hf_error *error)
+{
+    struct hf_answer answer = {.verdict = *error};
+    hf_reader_init(&answer.body, HF_SPAN(super->in, 0));
+    then(super, job, &answer);
+}
+
+static void started(struct hf_super *super, struct hf_job *job, struct hf_answer *answer)
+{
+    enum hf_result result = answer->verdict.result;
+    hf_known_take(super, &answer->body);
+    super->started = result == HF_OK;
+    super->gone = result == HF_GONE && super->known.element.state != HF_ELEMENT_FINISHED;
+    job->after_start(super, job, answer);
+}
+
+void hf_super_ready(struct hf_super *super, struct hf_job *job, const char *path, hf_step then)
+{
+    struct hf_error error = {.result = HF_OK};
+    if (super->started) {
+        step_now(super, job, then, &error);
+        return;
+    }
+    enum hf_result result = hf_super_attach(super, path, &error);
+    if (result == HF_OK) {
+        hf_super_stop(super); /* what a START that failed has left */
+        result = hf_super_spawn(super, &error);
+    }
+    if (result != HF_OK) {
+        hf_super_stop(super);
+        if (error.result == HF_OK)
+            (void)hf_fail(&error, result, "the programs cannot be started: %s", hf_result_text(result));
+        step_now(super, job, then, &error);
+        return;
+    }
+    job->after_start = then;
+    hf_job_request(job, HF_CTL_START);
+    hf_job_ask(super, job, HF_CHANNEL_ENCLAVE, HF_SUPER_START_MS, started);
+}
+
+/* --- create --- */
+
+static void created(struct hf_super *super, struct hf_job *job, struct hf_answer *answer)
+{
+    struct hf_writer body;
+    uint8_t id[16];
+    if (answer->verdict.result == HF_OK) {
+        hf_read_bytes(&answer->body, id, sizeof id);
+        if (hf_reader_end(&answer->body) != HF_OK)
+            (void)hf_fail(&answer->verdict, HF_PROTOCOL, "holdfast-enclave: a malformed answer");
+    }
+    hf_super_stop(super);
+    if (answer->verdict.result != HF_OK)
+        hf_super_unmake(super, job->made_dir);
+    else
+        hf_super_detach_vault(super);
+    hf_writer_init(&body, id, sizeof id);
+    body.len = sizeof id;
+    hf_job_end(super, job, &answer->verdict, &body);
+}
+
+void hf_verb_create(struct hf_super *super, struct hf_job *job)
+{
+    char path[4096];
+    struct hf_error error = {.result = HF_OK};
+    hf_read_string(&job->body, path, sizeof path);
+    struct hf_span rest = hf_read_view(&job->body, hf_reader_left(&job->body));
+    if (job->body.failed || path[0] != '/') {
+        hf_job_fail(super, job, HF_PROTOCOL, "create needs an absolute path");
+        return;
+    }
+    enum hf_result result = hf_super_make(super, path, &job->made_dir, &error);
+    if (result != HF_OK) {
+        hf_job_end(super, job, &error, NULL);
+        return;
+    }
+    result = hf_super_spawn(super, &error);
+    if (result != HF_OK) {
+        hf_super_stop(super);
+        hf_super_unmake(super, job->made_dir);
+        hf_job_fail(super, job, result, error.result != HF_OK ? error.text : "the programs cannot be started");
+        return;
+    }
+    hf_job_request(job, HF_CTL_CREATE);
+    hf_write_bytes(&job->request, rest.data, rest.len);
+    job->gives_secret = true;
+    hf_job_ask(super, job, HF_CHANNEL_ENCLAVE, HF_SUPER_LONG_MS, created);
+}
+
+/* --- open --- */
+
+/* Nothing is left of an open that failed: not mounted, no program running. */
+static void give_up(struct hf_super *super, struct hf_job *job, const struct hf_error *error)
+{
+    if (super->mounted)
+        hf_super_bury(super, "the vault could not be opened");
+    else
+        hf_super_stop(super);
+    super->state = HF_STATE_CLOSED;
+    hf_job_end(super, job, error, NULL);
+}
+
+static enum hf_result listen_for_owners(struct hf_super *super, struct hf_error *error)
+{
+    HF_TRY(hf_socket_path(super->vault_id, true, super->socket_path, error));
+    enum hf_result result = hf_ipc_listen(super->socket_path, &super->listener);
+    if (result != HF_OK) {
+        (void)hf_fail(error, result, "%s: %s", super->socket_path, hf_result_text(result));
+        super->socket_path[0] = '\0';
+    }
+    return result;
+}
+
+static void served(struct hf_super *super, struct hf_job *job, struct hf_answer *answer)
+{
+    struct hf_error error = answer->verdict;
+    if (error.result != HF_OK || listen_for_owners(super, &error) != HF_OK)
+        give_up(super, job, &error);
+    else
+        hf_status_answer(super, job);
+}
+
+static void mount_and_serve(struct hf_super *super, struct hf_job *job)
+{
+    struct hf_error error = {.result = HF_OK};
+    HF_CLEANUP(fd) int fuse = -1;
+    enum hf_result result = hf_super_mount(super, job->flags, &fuse, &error);
+    if (result == HF_OK)
+        result = hf_super_keep_fuse(super, fuse, &error);
+    if (result == HF_OK)
+        result = hf_super_spawn_fs(super, fuse, &error);
+    if (result != HF_OK) {
+        if (error.result == HF_OK)
+            (void)hf_fail(&error, result, "the filesystem cannot be started: %s", hf_result_text(result));
+        give_up(super, job, &error);
+        return;
+    }
+    hf_job_request(job, HF_FS_START);
+    hf_write_u32(&job->request, job->flags >> 1);
+    hf_write_string(&job->request, super->mountpoint);
+    hf_job_ask(super, job, HF_CHANNEL_FS, 60000, served);
+}
+
+static void opened(struct hf_super *super, struct hf_job *job, struct hf_answer *answer)
+{
+    if (answer->verdict.result != HF_OK) {
+        give_up(super, job, &answer->verdict);
+        return;
+    }
+    hf_known_take(super, &answer->body);
+    super->state = HF_STATE_UNLOCKED;
+    mount_and_serve(super, job);
+}
+
+static void open_started(struct hf_super *super, struct hf_job *job, struct hf_answer *answer)
+{
+    if (answer->verdict.result != HF_OK) {
+        give_up(super, job, &answer->verdict);
+        return;
+    }
+    super->state = HF_STATE_BEFORE_FIRST_UNLOCK;
+    if (job->flags & HF_OPEN_LOCKED) {
+        mount_and_serve(super, job);
+        return;
+    }
+    hf_job_request(job, HF_CTL_UNLOCK);
+    job->gives_secret = true;
+    hf_job_ask(super, job, HF_CHANNEL_ENCLAVE, HF_SUPER_LONG_MS, opened);
+}
+
+void hf_verb_open(struct hf_super *super, struct hf_job *job)
+{
+    char path[4096];
+    hf_read_string(&job->body, path, sizeof path);
+    hf_read_string(&job->body, super->mountpoint, sizeof super->mountpoint);
+    job->flags = hf_read_u32(&job->body);
+    bool locked = (job->flags & HF_OPEN_LOCKED) != 0;
+    if (hf_reader_end(&job->body) != HF_OK || path[0] != '/' || super->mountpoint[0] != '/' || locked != (job->secret < 0)) {
+        hf_job_fail(super, job, HF_PROTOCOL, "a malformed verb");
+        return;
+    }
+    size_t len = strlen(path);
+    if (strncmp(super->mountpoint, path, len) == 0 && (super->mountpoint[len] == '/' || super->mountpoint[len] == '\0')) {
+        struct hf_error error;
+        (void)hf_fail(&error, HF_USAGE, "%s: inside the vault; choose another mountpoint", super->mountpoint);
+        hf_job_end(super, job, &error, NULL);
+        return;
+    }
+    hf_super_ready(super, job, path, open_started);
+}

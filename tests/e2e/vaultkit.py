@@ -1,0 +1,120 @@
+"""A real vault on a real mount for the tests beside this file: made, opened, closed, killed; nothing stays mounted or running, however the test ends."""
+import atexit, os, pathlib, shutil, signal, subprocess, sys, tempfile, time
+
+PROGRAMS = ("super", "element", "enclave", "fs")
+passed = failed = skipped = 0
+vaults = []
+
+
+def check(good, what):
+    global passed, failed
+    if good:
+        passed += 1
+    else:
+        failed += 1
+        print("FAILED:", what, flush=True)
+    return bool(good)
+
+
+def skip(what):
+    global skipped
+    skipped += 1
+    print("skipped:", what, flush=True)
+
+
+def finish():
+    tidy()
+    print(f"{passed} passed, {failed} failed, {skipped} skipped")
+    sys.exit(failed != 0)
+
+
+class Vault:
+    """Everything of one vault lies in `work`: v the vault, mnt the mount point, plain a plain directory, state and run the XDG folders."""
+
+    def __init__(self, build, *options):
+        self.hf = os.path.abspath(os.path.join(build, "src", "holdfast"))
+        self.work = tempfile.mkdtemp(prefix="hf-e2e-")
+        self.path, self.mnt, self.plain = (os.path.join(self.work, n) for n in ("v", "mnt", "plain"))
+        for name in ("mnt", "plain", "state", "run"):
+            os.mkdir(os.path.join(self.work, name), 0o700)
+        self.env = dict(os.environ, XDG_STATE_HOME=os.path.join(self.work, "state"), XDG_RUNTIME_DIR=os.path.join(self.work, "run"))
+        vaults.append(self)
+        self.passcode = self.run("passphrase", passcode=False).stdout.strip()
+        self.run("create", self.path, "--element", "software", "--kdf", "64,1", "--no-recovery", "--passcode-fd", "0", *options)
+
+    def run(self, *words, want=0, passcode=True, timeout=120):
+        with tempfile.TemporaryFile("w+", errors="surrogateescape") as out, tempfile.TemporaryFile("w+", errors="surrogateescape") as err:
+            # Files, not pipes: what `open` starts lives on.
+            r = subprocess.run([self.hf, *words], input=self.passcode + "\n" if passcode else "", text=True, stdout=out, stderr=err, env=self.env, timeout=timeout)
+            out.seek(0)
+            err.seek(0)
+            r.stdout, r.stderr = out.read(), err.read()
+        if want is not None and r.returncode != want:
+            raise RuntimeError(f"holdfast {' '.join(words)}: exit {r.returncode}, not {want}: {r.stdout}{r.stderr}")
+        return r
+
+    def open(self, want=0):
+        return self.run("open", self.path, self.mnt, "--passcode-fd", "0", want=want)
+
+    def close(self):
+        return self.run("close", self.path, passcode=False)
+
+    def reopen(self):
+        self.close()
+        self.open()
+
+    def check(self, want=0):
+        return self.run("check", self.path, "--json", "--passcode-fd", "0", want=want, timeout=300)
+
+    def processes(self):
+        """Of this vault alone, name -> pids: they are the supervisor's, which is known by its environment, and its children."""
+        mark = ("XDG_RUNTIME_DIR=" + self.env["XDG_RUNTIME_DIR"]).encode()
+        found, parents = {}, {}
+        for entry in os.listdir("/proc"):
+            if not entry.isdigit():
+                continue
+            try:
+                stat = pathlib.Path(f"/proc/{entry}/stat").read_text()
+                name, rest = stat[stat.index("(") + 1:stat.rindex(")")], stat[stat.rindex(")") + 2:].split()
+                if not name.startswith("holdfast-") or rest[0] == "Z":
+                    continue
+                parents[int(entry)] = (name[9:], int(rest[1]), mark in pathlib.Path(f"/proc/{entry}/environ").read_bytes())
+            except (OSError, ValueError):
+                continue
+        ours = {pid for pid, (_, _, marked) in parents.items() if marked}
+        for _ in range(3):
+            ours |= {pid for pid, (_, parent, _) in parents.items() if parent in ours}
+        for pid in ours:
+            found.setdefault(next(p for p in PROGRAMS if p.startswith(parents[pid][0])), []).append(pid)
+        return found
+
+    def tidy(self):
+        try:
+            self.run("close", self.path, "--force", passcode=False, want=None, timeout=20)
+        except (OSError, subprocess.SubprocessError):
+            pass
+        for _ in range(3):
+            if not os.path.ismount(self.mnt):
+                break
+            subprocess.run(["umount", "-l", self.mnt], capture_output=True)
+        for pids in self.processes().values():
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(self.work, ignore_errors=True)
+
+
+def tidy():
+    while vaults:
+        vaults.pop().tidy()
+
+
+def stop(*_):
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(1)
+
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+atexit.register(tidy)
+for number in SIGNALS:
+    signal.signal(number, stop)
