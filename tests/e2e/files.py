@@ -32,7 +32,7 @@ def snapshot(top):
     for folder, dirs, files in os.walk(top):
         for name in dirs + files:
             path = os.path.join(folder, name)
-            found[path[len(top):]] = look(path)
+            found[path[len(top):]] = get(look, path)
     return found
 
 
