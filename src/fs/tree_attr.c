@@ -39,7 +39,7 @@ static int disk_stat(struct hf_node *node, struct stat *st)
     int fd = hf_dir_use_fd(node->parent);
     if (fd < 0)
         return fd;
-    failed = hf_disk->fstatat(fd, node->name, st);
+    failed = hf_stat_lent(fd, node->name, st);
     hf_dir_done(node->parent);
     return !failed && st->st_ino != node->ino ? -EIO : failed;
 }
@@ -93,6 +93,7 @@ static int set_file(struct hf_node *file, const struct stat *from, const struct 
     }
     if (!failed) {
         memcpy(file->content->meta.attr_mac, mac, sizeof mac);
+        hf_file_mode_is(file, to->st_mode);
         file->stale = true;
     }
     pthread_rwlock_unlock(&file->lock);
