@@ -1,7 +1,8 @@
-/* fs/dirs.h: inside the tree alone: a directory's descriptor and record, its entries' names on disk, and access that an owner's own mode bits would refuse us. */
+/* fs/dirs.h: inside the tree alone: a directory's descriptor and record, and its entries' names on disk. */
 #ifndef HF_FS_DIRS_H
 #define HF_FS_DIRS_H
 
+#include "fs/lend.h"
 #include "fs/names.h"
 #include "fs/node.h"
 
@@ -44,14 +45,6 @@ HF_MUST_USE int hf_dir_record_commit(struct hf_node *dir, int dir_fd, const stru
 void hf_dir_record_forget_next(int dir_fd);
 /* No entry but our own records. Positive: empty; 0: not; else a negative errno. */
 HF_MUST_USE int hf_dir_is_empty(int dir_fd);
-
-/* openat with O_NOFOLLOW; where the object's mode refuses its owner (us), the owner's bits are lent for the moment. */
-HF_MUST_USE int hf_open_lent(int dir_fd, const char *backing, int flags);
-HF_MUST_USE int hf_stat_lent(int dir_fd, const char *backing, struct stat *st);
-/* Lends u+rwx to a directory where we need it; hf_lend_back restores. *ret_mode: the mode to restore, or HF_NOT_LENT. */
-#define HF_NOT_LENT UINT32_MAX
-HF_MUST_USE int hf_lend(int fd, uint32_t bits, uint32_t *ret_mode);
-void hf_lend_back(int fd, uint32_t mode);
 
 /* tree_readdir.c's */
 void hf_stream_free(struct hf_stream **stream);

@@ -8,6 +8,7 @@
 #include "crypto/kdf.h"
 #include "crypto/siv.h"
 #include "fs/keyring.h"
+#include "fs/lend.h"
 #include "keys/wipe.h"
 #include "os/disk.h"
 
@@ -77,7 +78,7 @@ enum hf_result hf_name_decode(unsigned class, uint32_t generation, const uint8_t
         char record[LONG_LEN + 1];
         memcpy(record, backing, sizeof record);
         record[0] = 'N';
-        ssize_t got = hf_disk->readlinkat(dir_fd, record, text, sizeof text - 1);
+        ssize_t got = hf_readlink_lent(dir_fd, record, text, sizeof text - 1);
         if (got < 0)
             return HF_DAMAGED;
         text[got] = '\0';

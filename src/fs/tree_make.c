@@ -362,7 +362,7 @@ int hf_tree_readlink(uint64_t id, char out[4096])
     failed = dir_fd < 0 ? dir_fd : hf_dir_plain(node->parent, dir_fd, node->name, plain);
     if (!failed) {
         const struct hf_dir_record *record = &node->parent->dir.record;
-        ssize_t len = hf_disk->readlinkat(dir_fd, node->name, text, sizeof text);
+        ssize_t len = hf_readlink_lent(dir_fd, node->name, text, sizeof text);
         failed = len < 0 ? (int)len
                          : -hf_errno(hf_link_open(record->class, record->class_generation, record->dir_id, plain, text, (size_t)len, out));
     }

@@ -100,6 +100,7 @@ class Vault:
         for pids in self.processes().values():
             for pid in pids:
                 os.kill(pid, signal.SIGKILL)
+        subprocess.run(["chmod", "-R", "u+rwX", self.work], capture_output=True)
         shutil.rmtree(self.work, ignore_errors=True)
 
 
