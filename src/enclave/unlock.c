@@ -8,7 +8,7 @@
 
 #pragma GCC poison memcmp strcpy sprintf
 
-enum { SECRET_WAIT_MS = 60000, FLOOR_LEN = 12, COUNTED_FLOOR_LEN = 6, TPM_ATTEMPTS = 10, TARGET_MS = 1000, MAX_AUTO_KIB = 1024 * 1024 };
+enum { SECRET_WAIT_MS = 2000 /* secrets are sent before their verb */, FLOOR_LEN = 12, COUNTED_FLOOR_LEN = 6, TPM_ATTEMPTS = 10, TARGET_MS = 1000, MAX_AUTO_KIB = 1024 * 1024 };
 
 struct derived {
     struct hf_element_auth auth;

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -48,12 +49,19 @@ static bool read_path(int pipe, char path[PATH_CAP])
     return false;
 }
 
-static void take_away(const char *path)
+/* The connection is aborted as well: requests that the dead filesystem had read hold pages locked, for which the supervisor's invalidation would wait for ever;
+ * once the mount is detached nobody can name it to abort it. */
+static void take_away(const char *path, unsigned minor)
 {
     if (geteuid() == 0) {
-        (void)umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW);
+        (void)umount2(path, MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW);
         return;
     }
+    char control[64];
+    (void)snprintf(control, sizeof control, "/sys/fs/fuse/connections/%u/abort", minor);
+    int fd = open(control, O_WRONLY | O_CLOEXEC);
+    if (fd >= 0 && write(fd, "1", 1) == 1)
+        (void)close(fd);
     char *const env[] = {"PATH=/usr/bin:/bin", NULL};
     char *const argv[] = {"fusermount3", "-u", "-z", "-q", "--", (char *)(uintptr_t)path, NULL};
     (void)execve("/usr/bin/fusermount3", argv, env);
@@ -80,7 +88,7 @@ static _Noreturn void wait_and_detach(int pipe)
     /* The supervisor may have been faster, and something else may be there by now. */
     struct mount_mark there = mount_at(path);
     if (ours.id != 0 && there.id == ours.id && there.major == ours.major && there.minor == ours.minor)
-        take_away(path);
+        take_away(path, ours.minor);
     _exit(0);
 }
 

@@ -30,26 +30,6 @@ const uint8_t *hf_dir_id(const struct hf_node *dir)
 
 /* --- access --- */
 
-int hf_open_lent(int dir_fd, const char *backing, int flags)
-{
-    struct stat st;
-    int fd = hf_disk->openat(dir_fd, backing, flags | O_NOFOLLOW | O_NOATIME, 0);
-    if (fd == -EPERM)
-        fd = hf_disk->openat(dir_fd, backing, flags | O_NOFOLLOW, 0);
-    if (fd != -EACCES || geteuid() == 0 || hf_disk->fstatat(dir_fd, backing, &st) < 0 || st.st_uid != geteuid())
-        return fd;
-    mode_t lent = S_ISDIR(st.st_mode) ? 0700 : 0600;
-    if (hf_disk->fchmodat(dir_fd, backing, (st.st_mode & 07777) | lent) < 0)
-        return -EACCES;
-    fd = hf_disk->openat(dir_fd, backing, flags | O_NOFOLLOW, 0);
-    int failed = hf_disk->fchmodat(dir_fd, backing, st.st_mode & 07777);
-    if (failed && fd >= 0) {
-        (void)hf_disk->close(fd);
-        return failed;
-    }
-    return fd;
-}
-
 int hf_lend(int fd, uint32_t bits, uint32_t *ret_mode)
 {
     struct stat st;
@@ -69,6 +49,49 @@ void hf_lend_back(int fd, uint32_t mode)
 {
     if (mode != HF_NOT_LENT)
         (void)hf_disk->fchmod(fd, mode);
+}
+
+static int open_lent(int dir_fd, const char *backing, int flags)
+{
+    struct stat st;
+    int fd = hf_disk->openat(dir_fd, backing, flags | O_NOFOLLOW | O_NOATIME, 0);
+    if (fd == -EPERM)
+        fd = hf_disk->openat(dir_fd, backing, flags | O_NOFOLLOW, 0);
+    if (fd != -EACCES || geteuid() == 0 || hf_disk->fstatat(dir_fd, backing, &st) < 0 || st.st_uid != geteuid())
+        return fd;
+    mode_t lent = S_ISDIR(st.st_mode) ? 0700 : 0600;
+    if (hf_disk->fchmodat(dir_fd, backing, (st.st_mode & 07777) | lent) < 0)
+        return -EACCES;
+    fd = hf_disk->openat(dir_fd, backing, flags | O_NOFOLLOW, 0);
+    int failed = hf_disk->fchmodat(dir_fd, backing, st.st_mode & 07777);
+    if (failed && fd >= 0) {
+        (void)hf_disk->close(fd);
+        return failed;
+    }
+    return fd;
+}
+
+/* The directory itself may be one that its owner may not search: the kernel asked nobody else's leave, but the disk refuses us as well. */
+int hf_open_lent(int dir_fd, const char *backing, int flags)
+{
+    uint32_t lent;
+    int fd = open_lent(dir_fd, backing, flags);
+    if (fd != -EACCES || hf_lend(dir_fd, 0100, &lent) != 0 || lent == HF_NOT_LENT)
+        return fd;
+    fd = open_lent(dir_fd, backing, flags);
+    hf_lend_back(dir_fd, lent);
+    return fd;
+}
+
+int hf_stat_lent(int dir_fd, const char *backing, struct stat *st)
+{
+    uint32_t lent;
+    int failed = hf_disk->fstatat(dir_fd, backing, st);
+    if (failed != -EACCES || hf_lend(dir_fd, 0100, &lent) != 0 || lent == HF_NOT_LENT)
+        return failed;
+    failed = hf_disk->fstatat(dir_fd, backing, st);
+    hf_lend_back(dir_fd, lent);
+    return failed;
 }
 
 /* --- records --- */
@@ -314,7 +337,7 @@ void hf_dir_done(struct hf_node *dir)
 int hf_dir_is_empty(int dir_fd)
 {
     char buffer[4096];
-    int fd = hf_disk->openat(dir_fd, ".", O_RDONLY | O_DIRECTORY, 0);
+    int fd = hf_open_lent(dir_fd, ".", O_RDONLY | O_DIRECTORY);
     if (fd < 0)
         return fd;
     int empty = 1;
@@ -349,7 +372,7 @@ static int encode(struct hf_node *dir, const char *name, struct hf_place *place,
 
 static int look(int dir_fd, struct hf_place *place)
 {
-    int failed = hf_disk->fstatat(dir_fd, place->backing, &place->st);
+    int failed = hf_stat_lent(dir_fd, place->backing, &place->st);
     place->exists = failed == 0;
     return failed == -ENOENT ? 0 : failed;
 }

@@ -47,6 +47,7 @@ HF_MUST_USE int hf_dir_is_empty(int dir_fd);
 
 /* openat with O_NOFOLLOW; where the object's mode refuses its owner (us), the owner's bits are lent for the moment. */
 HF_MUST_USE int hf_open_lent(int dir_fd, const char *backing, int flags);
+HF_MUST_USE int hf_stat_lent(int dir_fd, const char *backing, struct stat *st);
 /* Lends u+rwx to a directory where we need it; hf_lend_back restores. *ret_mode: the mode to restore, or HF_NOT_LENT. */
 #define HF_NOT_LENT UINT32_MAX
 HF_MUST_USE int hf_lend(int fd, uint32_t bits, uint32_t *ret_mode);

@@ -189,12 +189,15 @@ int hf_file_bind(struct hf_node *file)
         struct stat guess = st;
         guess.st_mode = (st.st_mode & ~(mode_t)0700) | bits << 6;
         result = attributes_fit(file, &guess, &fits);
+        if (result == HF_OK && fits)
+            st.st_mode = guess.st_mode;
         if (result == HF_OK && fits && hf_disk->fchmod(file->fd, guess.st_mode & 07777) < 0)
             result = HF_IO;
     }
     if (result != HF_OK)
         return -hf_errno(result);
     file->bound = fits;
+    hf_file_mode_is(file, st.st_mode);
     return fits ? 0 : -EIO;
 }
 
@@ -287,6 +290,17 @@ void hf_file_done(struct hf_node *file)
     pthread_rwlock_unlock(&file->lock);
 }
 
+void hf_file_mode_is(struct hf_node *file, mode_t mode)
+{
+    file->set_id = mode & (S_ISUID | S_ISGID) ? (uint16_t)(mode & 07777) : 0;
+}
+
+void hf_file_keep_mode(const struct hf_node *file)
+{
+    if (file->set_id && file->fd >= 0 && geteuid() != 0)
+        (void)hf_disk->fchmod(file->fd, file->set_id);
+}
+
 int hf_file_truncate(struct hf_node *file, uint64_t size)
 {
     const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_NOW}};
@@ -294,7 +308,22 @@ int hf_file_truncate(struct hf_node *file, uint64_t size)
     hf_dirty(file);
     file->changes++;
     int failed = -hf_errno(hf_content_truncate(file->content, size));
+    hf_file_keep_mode(file);
     return failed || !same ? failed : hf_disk->futimens(file->fd, times);
+}
+
+void hf_file_discard(struct hf_node *file)
+{
+    pthread_rwlock_wrlock(&file->lock);
+    if (file->kind != HF_NODE_DIR && file->opens == 0 && file->fd >= 0) {
+        struct stat st;
+        if (!file->last && hf_disk->fstat(file->fd, &st) == 0 && (file->last = malloc(sizeof st)) != NULL)
+            *file->last = st;
+        hf_content_free(&file->content);
+        (void)hf_disk->close(file->fd);
+        file->fd = -1;
+    }
+    pthread_rwlock_unlock(&file->lock);
 }
 
 /* --- attributes --- */
@@ -367,7 +396,9 @@ int hf_file_birth(int fd, const struct hf_file_birth *birth, struct hf_node *dir
     file->class = (uint8_t)birth->class;
     file->bound = true;
     file->unsynced = true;
+    hf_file_mode_is(file, birth->mode);
     result = write_first_header(file, birth, dir, plain, &st);
+    hf_file_keep_mode(file);
     if (result != HF_OK) {
         hf_node_unhash(file);
         hf_node_unplace(file);

@@ -10,8 +10,14 @@
 /* Takes the node's lock with the content unsealed and bound, until hf_file_done. No lock held. */
 HF_MUST_USE int hf_file_use(struct hf_node *file, bool exclusive);
 void hf_file_done(struct hf_node *file);
+/* After each write to the disk: the set-id bits that this took away come back (the kernel has taken away what a program's write must, by a request of its own). */
+void hf_file_mode_is(struct hf_node *file, mode_t mode);
+void hf_file_keep_mode(const struct hf_node *file);
 /* In use, exclusively. The time of change follows also when the size is that already. */
 HF_MUST_USE int hf_file_truncate(struct hf_node *file, uint64_t size);
+
+/* An unlinked file that nobody has open lets go of everything at once: it may wait long for the kernel's forget or a settle. Takes the node's lock. */
+void hf_file_discard(struct hf_node *file);
 
 /* The three below: hf_ns held, the node's lock held exclusively. */
 HF_MUST_USE int hf_file_label(struct hf_node *file); /* descriptor, static part and metadata are there */

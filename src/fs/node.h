@@ -53,6 +53,7 @@ struct hf_node {
     int fd;            /* -1: opened at the next use */
     uint32_t opens;
     uint8_t class;     /* 0: not known yet */
+    uint16_t set_id;   /* a file's mode when it has set-id bits, which the disk takes away whenever we, without privilege, write; else 0 */
     bool bound;        /* name and attributes were checked against the header since it was loaded */
     bool stale;        /* the header in memory is newer than the disk's (names, attributes): the settle writes it */
     bool evidence;     /* user.hf is set */

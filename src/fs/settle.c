@@ -95,6 +95,7 @@ static int write_header(struct hf_node *file, uint32_t epoch)
         if (!failed && touch) {
             const struct timespec times[2] = {st.st_atim, st.st_mtim};
             failed = hf_disk->futimens(file->fd, times); /* the owner changed no data */
+            hf_file_keep_mode(file);
         }
         if (!failed && write)
             file->stale = false;
@@ -122,8 +123,10 @@ static bool finish_content(struct hf_node *file)
     if (hf_content_after_settle(content, &more) != HF_OK)
         more = true;
     const struct timespec times[2] = {st.st_atim, st.st_mtim};
-    if (touched)
+    if (touched) {
         (void)hf_disk->futimens(file->fd, times);
+        hf_file_keep_mode(file);
+    }
     return more || file->stale;
 }
 

@@ -7,6 +7,7 @@
 #include "fs/files.h"
 #include "fs/settle.h"
 #include "fs/treepart.h"
+#include "keys/wipe.h"
 #include "os/disk.h"
 
 /* The disk's attributes of a node. hf_ns held. */
@@ -38,7 +39,7 @@ static int disk_stat(struct hf_node *node, struct stat *st)
     int fd = hf_dir_use_fd(node->parent);
     if (fd < 0)
         return fd;
-    failed = hf_disk->fstatat(fd, node->name, st);
+    failed = hf_stat_lent(fd, node->name, st);
     hf_dir_done(node->parent);
     return !failed && st->st_ino != node->ino ? -EIO : failed;
 }
@@ -79,6 +80,11 @@ static int set_file(struct hf_node *file, const struct stat *from, const struct 
         const struct hf_file_static *header = &file->content->header;
         failed = -hf_errno(hf_attr_mac(header->class, header->class_generation, header->file_id, to->st_mode & 07777, to->st_uid, to->st_gid, mac));
     }
+    if (!failed && hf_equal_ct(mac, file->content->meta.attr_mac, sizeof mac)) {
+        failed = hf_disk->fchmod(file->fd, to->st_mode & 07777); /* nothing but its ctime changes */
+        pthread_rwlock_unlock(&file->lock);
+        return failed;
+    }
     if (!failed)
         failed = hf_evidence_put(file, HF_EVIDENCE_ATTR, mac);
     if (!failed) {
@@ -87,6 +93,7 @@ static int set_file(struct hf_node *file, const struct stat *from, const struct 
     }
     if (!failed) {
         memcpy(file->content->meta.attr_mac, mac, sizeof mac);
+        hf_file_mode_is(file, to->st_mode);
         file->stale = true;
     }
     pthread_rwlock_unlock(&file->lock);

@@ -41,9 +41,11 @@ void hf_tree_release(uint64_t id)
     pthread_rwlock_wrlock(&file->lock);
     if (file->opens > 0)
         file->opens--;
-    bool idle = file->opens == 0;
+    bool idle = file->opens == 0, gone = file->unlinked;
     pthread_rwlock_unlock(&file->lock);
-    if (idle)
+    if (idle && gone)
+        hf_file_discard(file);
+    else if (idle)
         hf_node_idle(file);
 }
 
@@ -68,6 +70,7 @@ ssize_t hf_tree_write(uint64_t id, uint64_t offset, const uint8_t *data, size_t 
     hf_dirty(file);
     file->changes++;
     failed = -hf_errno(hf_content_write(file->content, offset, data, len));
+    hf_file_keep_mode(file);
     hf_file_done(file);
     return failed ? failed : (ssize_t)len;
 }
@@ -91,6 +94,7 @@ int hf_tree_fsync(uint64_t id, bool data_only)
     }
     if (!failed)
         failed = -hf_errno(hf_content_fsync(file->content));
+    hf_file_keep_mode(file);
     if (!failed)
         file->unsynced = false;
     hf_file_done(file);
@@ -123,6 +127,7 @@ int hf_tree_fallocate(uint64_t id, int mode, uint64_t offset, uint64_t len)
     hf_dirty(file);
     file->changes++;
     failed = -hf_errno(hf_content_fallocate(file->content, mode, offset, len));
+    hf_file_keep_mode(file);
     hf_file_done(file);
     return failed;
 }

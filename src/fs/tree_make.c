@@ -121,36 +121,34 @@ static void end(struct hf_node *dir, int dir_fd, const struct hf_place *place, i
     hf_tree_leave();
 }
 
-/* The owner that the request asks for; a set-group-id directory has given the group already. */
-static int give_to(int fd, const struct stat *dir, const struct hf_caller *caller)
+/* The owner that the request asks for; a set-group-id directory has given the group already. *ret: the object as it is then. */
+static int give_to(int fd, int dir_fd, const struct hf_caller *caller, struct stat *ret)
 {
-    struct stat st;
-    int failed = hf_disk->fstat(fd, &st);
-    if (failed)
+    struct stat dir;
+    int failed = hf_disk->fstat(fd, ret);
+    if (failed || (ret->st_uid == caller->uid && ret->st_gid == caller->gid))
         return failed;
-    gid_t gid = dir->st_mode & S_ISGID ? st.st_gid : caller->gid;
-    if (st.st_uid == caller->uid && st.st_gid == gid)
-        return 0;
+    failed = hf_disk->fstat(dir_fd, &dir);
+    gid_t gid = failed || dir.st_mode & S_ISGID ? ret->st_gid : caller->gid;
+    if (failed || (ret->st_uid == caller->uid && ret->st_gid == gid))
+        return failed;
     failed = hf_disk->fchown(fd, caller->uid, gid);
     /* A change of owner clears these, even root's. */
-    return failed || !(st.st_mode & (S_ISUID | S_ISGID)) ? failed : hf_disk->fchmod(fd, st.st_mode & 07777);
+    if (!failed && ret->st_mode & (S_ISUID | S_ISGID))
+        failed = hf_disk->fchmod(fd, ret->st_mode & 07777);
+    return failed ? failed : hf_disk->fstat(fd, ret);
 }
 
 /* Makes a regular file and its node (one reference). */
 static int make_file(struct hf_node *dir, int dir_fd, const char *name, const struct hf_place *place, mode_t mode, const struct hf_caller *caller,
                      const struct hf_file_birth *what, struct hf_node **ret)
 {
-    struct stat up, st;
+    struct stat st;
     struct hf_file_birth birth = *what;
-    int failed = hf_disk->fstat(dir_fd, &up);
-    if (failed)
-        return failed;
     int fd = hf_disk->openat(dir_fd, place->backing, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode & 07777);
     if (fd < 0)
         return fd;
-    failed = give_to(fd, &up, caller);
-    if (!failed)
-        failed = hf_disk->fstat(fd, &st);
+    int failed = give_to(fd, dir_fd, caller, &st);
     if (failed) {
         (void)hf_disk->close(fd);
     } else {
@@ -232,18 +230,14 @@ int hf_tree_mknod(uint64_t parent, const char *name, mode_t mode, dev_t rdev, co
 int hf_tree_tmpfile(uint64_t parent, mode_t mode, const struct hf_caller *caller, struct hf_entry *ret)
 {
     struct hf_node *dir, *file = NULL;
-    struct stat up, st;
+    struct stat st;
     int failed = hf_tree_enter(parent, true, &dir);
     if (failed)
         return failed;
     int dir_fd = hf_dir_use(dir), fd = dir_fd;
     if (dir_fd >= 0) {
         fd = hf_disk->openat(dir_fd, ".", O_RDWR | O_TMPFILE, mode & 07777);
-        failed = fd < 0 ? fd : hf_disk->fstat(dir_fd, &up);
-        if (!failed)
-            failed = give_to(fd, &up, caller);
-        if (!failed)
-            failed = hf_disk->fstat(fd, &st);
+        failed = fd < 0 ? fd : give_to(fd, dir_fd, caller, &st);
         struct hf_file_birth birth = {.class = hf_dir_class(dir), .kind = HF_KIND_REGULAR, .mode = failed ? 0 : st.st_mode & 07777};
         if (!failed)
             failed = hf_file_birth(fd, &birth, dir, NULL, NULL, &file);
@@ -264,16 +258,11 @@ int hf_tree_tmpfile(uint64_t parent, mode_t mode, const struct hf_caller *caller
 static int make_dir(struct hf_node *dir, int dir_fd, const char *name, struct hf_place *place, mode_t mode, const struct hf_caller *caller, struct hf_node **ret)
 {
     struct hf_dir_record record;
-    struct stat up;
-    int failed = hf_disk->fstat(dir_fd, &up);
-    if (!failed)
-        failed = hf_disk->mkdirat(dir_fd, place->backing, mode & 07777);
+    int failed = hf_disk->mkdirat(dir_fd, place->backing, mode & 07777);
     if (failed)
         return failed;
     int fd = hf_open_lent(dir_fd, place->backing, O_RDONLY | O_DIRECTORY);
-    failed = fd < 0 ? fd : give_to(fd, &up, caller);
-    if (!failed)
-        failed = hf_disk->fstat(fd, &place->st);
+    failed = fd < 0 ? fd : give_to(fd, dir_fd, caller, &place->st);
     if (!failed)
         failed = hf_dir_record_make(dir, fd, hf_dir_class(dir), name, &place->st, &record);
     struct hf_node *node = failed ? NULL : hf_node_get(&place->st, dir, place->backing, false);

@@ -85,6 +85,7 @@ static void after_loss(struct side *side, bool taken)
             node->last->st_nlink = 0;
         }
         hf_node_unhash(node);
+        hf_file_discard(node);
     }
     if (last || is_this_name(side))
         hf_node_unplace(node);

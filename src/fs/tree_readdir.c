@@ -38,7 +38,7 @@ static int stream_at(struct hf_node *dir, int dir_fd, uint64_t offset, struct hf
         stream = calloc(1, sizeof *stream);
         if (!stream)
             return -ENOMEM;
-        stream->fd = hf_disk->openat(dir_fd, ".", O_RDONLY | O_DIRECTORY, 0);
+        stream->fd = hf_open_lent(dir_fd, ".", O_RDONLY | O_DIRECTORY);
         if (stream->fd < 0) {
             int failed = stream->fd;
             free(stream);
@@ -70,7 +70,7 @@ static bool entry_of(struct hf_node *dir, int dir_fd, const struct dirent64 *raw
     if (len >= sizeof place.backing)
         return false;
     memcpy(place.backing, raw->d_name, len + 1);
-    return hf_disk->fstatat(dir_fd, raw->d_name, &place.st) == 0 && hf_tree_entry(dir, plain, &place, ret) != -ENOMEM;
+    return hf_stat_lent(dir_fd, raw->d_name, &place.st) == 0 && hf_tree_entry(dir, plain, &place, ret) != -ENOMEM;
 }
 
 static bool give(struct hf_node *dir, int dir_fd, const struct dirent64 *raw, bool plus, hf_tree_fill fill, void *arg)

@@ -88,7 +88,7 @@ static void look_for_strangers(struct walk *walk, uint64_t id, const char *path)
     if (hf_tree_enter(id, false, &dir) != 0)
         return;
     int fd = hf_dir_use(dir);
-    int stream = fd < 0 ? fd : hf_disk->openat(fd, ".", O_RDONLY | O_DIRECTORY, 0);
+    int stream = fd < 0 ? fd : hf_open_lent(fd, ".", O_RDONLY | O_DIRECTORY);
     while (stream >= 0 && (got = hf_disk->getdents(stream, buffer, sizeof buffer)) > 0) {
         for (ssize_t at = 0; at < got;) {
             const struct dirent64 *raw = (const void *)(buffer + at);

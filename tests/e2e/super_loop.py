@@ -185,6 +185,17 @@ idle.close()
 flag("flood", False)
 expect(0, "unlock", vault, passcode=PASS)
 
+# nor does one whose verb brings a channel on which no secret comes
+idle, (ours, theirs) = connect(), programs.pair()
+programs.send(idle, 0x0103, b"", [theirs.fileno()])
+under_way("unlock")
+lock = expect(0, "lock", vault, "--now")
+check(lock.took < 5 and status()["state"] == "locked", f"lock beside a verb without its secret: {lock.took:.2f} s")
+check(programs.reply(idle)[0] != OK, "which fails")
+for end in (idle, ours, theirs):
+    end.close()
+expect(0, "unlock", vault, passcode=PASS)
+
 # rotate: a lock between its classes
 rotate = Command("rotate", vault)
 wait_for("rotate reaches the filesystem", lambda: "ROTATE" in log(False))

@@ -2,8 +2,8 @@
 """What lies on the disk changed behind the vault's back, many objects in one batch: an error that names the damage, never wrong data, never a crash,
 and the rest stays readable. tamper.py BUILD [--long]
 
-Proves [FC-2] [FC-3] [FH-1] [NM-1] [NM-5] [NM-6] as far as the mount shows them."""
-import ctypes, errno, json, os, random, stat, sys
+Proves [FC-2] [FC-3] [FH-1] [NM-1] [NM-5] [NM-6] [CR-4] [CR-5] as far as the mount shows them."""
+import ctypes, errno, json, os, random, shutil, signal, sys, time
 
 from vaultkit import Vault, check, finish, skip
 
@@ -254,8 +254,10 @@ class Attributes(Batch):
             self.file(n, 500)
         for n in ("xset", "xgone", "xother"):
             os.setxattr(f"{self.top}/{n}", "user.a", b"value of " + n.encode())
-        for n in ("dmode", "downer", "dxset", "dxcopy", "dkeep"):
+        for n in ("dmode", "downer", "dxset", "dxcopy", "dxnames", "dkeep"):
             self.file(f"{n}/in", 100)
+        for x in ("user.a", "user.b"):
+            os.setxattr(f"{self.top}/dxnames", x, b"of " + x.encode())
         os.setxattr(f"{self.top}/dxset", "user.a", b"dir")
         for i in range(8):
             os.symlink(f"target {i}" * 5, f"{self.top}/link{i}")
@@ -295,6 +297,11 @@ class Attributes(Batch):
         value[3] ^= 8
         os.setxattr(d["dxset"], name, bytes(value))
         E("dxset", ("EIO",), get, "a directory's value altered")
+        first, second = ours(d["dxnames"])
+        values = os.getxattr(d["dxnames"], first), os.getxattr(d["dxnames"], second)
+        os.setxattr(d["dxnames"], first, values[1])
+        os.setxattr(d["dxnames"], second, values[0])
+        E("dxnames", ("EIO",), get, "values under each other's name")
         # symlinks: altered, exchanged, pointed elsewhere, put in a file's place
         def relink(name, text):
             os.unlink(d[name])
@@ -339,12 +346,50 @@ class Kinds(Batch):
             write(d["foreign"], f.read())
         E("foreign", ("EIO",), what="a file of another vault")
         os.rename(d["up"], d["up"] + ".away")
-        os.system(f"cp -a '{self.other.disk['up']}' '{d['up']}'")
+        shutil.copytree(self.other.disk["up"], d["up"], symlinks=True)
         E("up", ("EIO",), os.listdir, "a directory of another vault")
-        os.system(f"rm -r '{d['up']}.away'")
+        shutil.rmtree(d["up"] + ".away")
+
+
+def in_a_window(build):
+    """After an unclean stop more is believed, but no more than was under way."""
+    vault = Vault(build)
+    vault.open()
+    batch = Batch(vault, "window")
+    for n in ("a", "b", "old", "new1", "moved", "keep", "full/in", "full2/in"):
+        batch.file(n)
+    for n in ("empty", "empty2"):
+        os.mkdir(f"{batch.top}/{n}")
+    vault.reopen()  # settled: the window knows nothing of these
+    os.rename(f"{batch.top}/moved", f"{batch.top}/moved2")
+    os.rename(f"{batch.top}/old", f"{batch.top}/old2")
+    os.mkdir(f"{batch.top}/fresh")
+    batch.map()
+    places = {n: batch.disk[n] for n in batch.disk}
+    os.kill(min(vault.processes()["fs"]), signal.SIGKILL)
+    end = time.time() + 10
+    while (vault.processes() or os.path.ismount(vault.mnt)) and time.time() < end:
+        time.sleep(0.02)
+    exchange = lambda a, b: libc.renameat2(-100, os.fsencode(places[a]), -100, os.fsencode(places[b]), 2)
+    exchange("a", "b")
+    exchange("moved2", "new1")
+    os.unlink(places["fresh"] + "/.hf")  # as if the cut had come before it
+    os.unlink(places["full"] + "/.hf")
+    vault.open()
+    report = vault.check(want=None)
+    found = {f["path"] for f in json.loads(report.stdout)["findings"]}
+    for n in ("a", "b", "moved2", "new1"):
+        check(answer(cat, f"{batch.top}/{n}") == "EIO", f"window: {n} under a name it never had: {str(answer(cat, f'{batch.top}/{n}'))[:20]}")
+        check(f"/window/{n}" in found, f"window: check names {n}")
+    check(answer(cat, f"{batch.top}/old2") == batch.files["old"], "window: a rename that was under way")
+    check(answer(os.listdir, f"{batch.top}/fresh") == "ENOENT", "window: a directory without a record, empty, was being made")
+    check(answer(os.listdir, f"{batch.top}/full") == "EIO" and "/window/full" in found, "window: one with files is refused")
+    check(answer(os.listdir, f"{batch.top}/empty") == [] and answer(cat, f"{batch.top}/full2/in") == batch.files["full2/in"], "window: the others are as they were")
+    check(answer(cat, f"{batch.top}/keep") == batch.files["keep"] and len(found) == 5, f"window: the rest: {sorted(found)}")
 
 
 def main():
+    in_a_window(sys.argv[1])
     vault = Vault(sys.argv[1])
     vault.open()
     batches = [kind(vault, kind.__name__.lower()) for kind in (Flips, Lengths, Pages, Names, Attributes, Kinds)]

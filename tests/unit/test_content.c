@@ -342,13 +342,34 @@ static void change(void)
     }
 }
 
+/* Whether a call that comes soon is to fail; asked again afterwards: whether it did. */
+static void maybe_fail(void)
+{
+    sim_fail_at = sim_random(10) == 0 ? (long)sim_random(4) : -1;
+    sim_fail_with = EIO;
+    sim_fail_partly = sim_random(2);
+}
+
+static bool may_have_failed(enum hf_result result, long asked)
+{
+    bool failed = asked >= 0 && sim_fail_at < 0 && result != HF_OK;
+    sim_fail_at = -1;
+    failures_made += failed;
+    return failed;
+}
+
 static void settle(void)
 {
     bool more = false;
     uint32_t epoch = hf_epoch;
     hf_epoch = epoch + 1;
     TRACE("settle\n");
-    CHECK_INT(hf_content_before_settle(content, epoch), HF_OK);
+    maybe_fail();
+    long asked = sim_fail_at;
+    enum hf_result result = hf_content_before_settle(content, epoch);
+    if (may_have_failed(result, asked))
+        return; /* the settle stops there */
+    CHECK_INT(result, HF_OK);
     unsigned promised = versions - 1;
     try_queue();
     if (sim_random(4) == 0)
@@ -359,19 +380,30 @@ static void settle(void)
     forget_before(promised);
     if (sim_random(4) == 0)
         change();
-    CHECK_INT(hf_content_after_settle(content, &more), HF_OK);
-    CHECK_INT(more, hf_content_pending(content));
+    maybe_fail();
+    asked = sim_fail_at;
+    result = hf_content_after_settle(content, &more);
+    if (!may_have_failed(result, asked)) {
+        CHECK_INT(result, HF_OK);
+        CHECK_INT(more, hf_content_pending(content));
+    }
 }
 
 static void step(void)
 {
     switch (sim_random(8)) {
-    case 0:
+    case 0: {
         TRACE("fsync\n");
-        CHECK_INT(hf_content_fsync(content), HF_OK);
+        maybe_fail();
+        long asked = sim_fail_at;
+        enum hf_result result = hf_content_fsync(content);
+        if (may_have_failed(result, asked))
+            break;
+        CHECK_INT(result, HF_OK);
         try_queue();
         forget_before(versions - 1);
         break;
+    }
     case 1: settle(); break;
     case 2:
         if (hf_content_pending(content) || !synced_once)

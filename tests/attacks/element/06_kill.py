@@ -19,12 +19,16 @@ def start(*words, lines):
     return done
 
 
+def ours(pid):
+    return f"XDG_STATE_HOME={work}/state\0".encode() in open(f"/proc/{pid}/environ", "rb").read() + b"\0"
+
+
 def family():
     """Our programs: those with this vault's state directory in their environment."""
     found = {}
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
-            if f"XDG_STATE_HOME={work}/state\0".encode() in open(f"/proc/{pid}/environ", "rb").read() + b"\0":
+            if ours(pid):
                 found.setdefault(open(f"/proc/{pid}/comm").read().strip(), int(pid))
         except OSError:
             pass
@@ -39,7 +43,10 @@ check(start("passcode", vault, "--passcode-fd", "0", "--new-passcode-fd", "0", l
 whole = time.monotonic() - began
 answers, killed = 1, 0
 by_name = {}
-for n in range(200):
+n = 0
+end = time.monotonic() + 90  # a loaded machine does fewer
+while killed < 200 and time.monotonic() < end:
+    n += 1
     attempt = start("passcode", vault, "--passcode-fd", "0", "--new-passcode-fd", "0", lines=[f"{n:06d}", "271828"])
     time.sleep(random.random() * whole * 1.7)
     victims = family()
@@ -47,9 +54,12 @@ for n in range(200):
     if victims:
         name = random.choice(sorted(victims))
         try:
-            os.kill(victims[name], signal.SIGKILL)
-            killed += 1
-            by_name[name] = by_name.get(name, 0) + 1
+            handle = os.pidfd_open(victims[name])
+            if ours(victims[name]):  # and so is what the handle names: a number may have passed on before, not since
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+                killed += 1
+                by_name[name] = by_name.get(name, 0) + 1
+            os.close(handle)
         except OSError:
             pass
     answers += attempt.wait() in (3, 5)
@@ -61,7 +71,7 @@ check(not family(), f"left running: {family()}")
 status = subprocess.run([hf, "status", vault, "--json"], env=env, stdout=subprocess.PIPE)
 element = json.loads(status.stdout)["element"] if status.returncode == 0 else {"failed": -1}
 holds(element["failed"] >= answers, f"answered {answers}, counted {element['failed']}")
-check(killed > 100 and answers > 10 and len(by_name) >= 3, f"{killed} killed ({by_name}), {answers} answered: too few to prove anything")
+check(killed > 30 and answers > 5 and len(by_name) >= 3, f"{killed} killed ({by_name}), {answers} answered: too few to prove anything")
 holds(start("passcode", vault, "--passcode-fd", "0", "--new-passcode-fd", "0", lines=["314159", "271828"]).wait() == 0, "the right one still opens")
 print(f"killed {by_name}, answered {answers}, counted {element['failed']}")
 tpm.close()

@@ -1,0 +1,653 @@
+"""What ordinary programs do with files, for files.py: each case works in a folder of its own and returns what it saw."""
+import ctypes, errno, fcntl, hashlib, mmap, os, random, socket, stat, struct, subprocess, sys, threading, time
+
+libc = ctypes.CDLL(None, use_errno=True)
+ROOT = os.geteuid() == 0
+NOREPLACE, EXCHANGE = 1, 2
+KEEP_SIZE, PUNCH, COLLAPSE, ZERO, INSERT = 1, 2, 8, 16, 32
+PAST = 1_000_000_000_123_456_789
+cases = []
+
+
+def case(function):
+    cases.append(function)
+    return function
+
+
+def C(result):
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return result
+
+
+def renameat2(a, b, flags):
+    return C(libc.renameat2(-100, os.fsencode(a), -100, os.fsencode(b), flags))
+
+
+def fallocate(fd, mode, offset, length):
+    return C(libc.fallocate(fd, mode, ctypes.c_long(offset), ctypes.c_long(length)))
+
+
+def get(function, *args, **named):
+    """The result, or the errno's name."""
+    try:
+        return function(*args, **named)
+    except OSError as e:
+        return errno.errorcode.get(e.errno, e.errno)
+
+
+def put(path, data=b"", mode=0o644, flags=os.O_CREAT | os.O_WRONLY | os.O_TRUNC):
+    fd = os.open(path, flags, mode)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view):]
+    finally:
+        os.close(fd)
+
+
+def cat(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def digest(path):
+    return hashlib.sha256(cat(path)).hexdigest()[:16]
+
+
+def noise(n, seed=1):
+    return random.Random(seed).randbytes(n)
+
+
+@case
+def create_append_overwrite(d):
+    out = []
+    for n in (0, 1, 3391, 3392, 3393, 4064, 7455, 7456, 7457, 100_000, 1 << 20):
+        put(f"{d}/f{n}", noise(n))
+        put(f"{d}/f{n}", noise(5000, 2), flags=os.O_WRONLY | os.O_APPEND)
+        fd = os.open(f"{d}/f{n}", os.O_RDWR)
+        out += [os.pwrite(fd, b"x" * 10, at) for at in (0, 3387, 7450, n, n + 4999)]
+        out += [os.pread(fd, 100, at) for at in (3380, n - 5 if n > 5 else 0, n + 6000)]
+        out.append(os.fstat(fd).st_size)
+        os.close(fd)
+    out.append(get(os.open, f"{d}/f0", os.O_CREAT | os.O_EXCL))
+    out.append(get(os.open, f"{d}/none", os.O_RDONLY))
+    out.append(get(os.open, f"{d}/f0/x", os.O_RDONLY))
+    out.append(get(os.open, f"{d}/none/x", os.O_CREAT | os.O_RDWR))
+    out.append(get(os.open, d, os.O_WRONLY))
+    out.append(get(os.open, f"{d}/f0", os.O_DIRECTORY))
+    fd = os.open(f"{d}/f0", os.O_RDONLY)
+    out.append(get(os.write, fd, b"x"))
+    out.append(get(os.ftruncate, fd, 1))
+    os.close(fd)
+    return out
+
+
+@case
+def truncate(d):
+    out, data = [], noise(50_000)
+    for n in (0, 1, 3391, 3392, 3393, 7456, 7457, 30_000, 49_999, 50_000, 50_001, 200_000):
+        p = f"{d}/t{n}"
+        put(p, data)
+        os.truncate(p, n)
+        out.append(hashlib.sha256(cat(p)).hexdigest())
+        os.truncate(p, 60_000)
+        out.append(hashlib.sha256(cat(p)).hexdigest())
+        put(p, b"tail", flags=os.O_WRONLY | os.O_APPEND)
+        for m in (40_000, 10, 20_000, 3392, 3393, 0, 9_000):
+            os.truncate(p, m)
+            out.append(hashlib.sha256(cat(p)).hexdigest())
+    put(f"{d}/again", data)
+    put(f"{d}/again", b"short")
+    out += [cat(f"{d}/again"), get(os.truncate, d, 0), get(os.truncate, f"{d}/none", 0), get(os.truncate, f"{d}/again", -1)]
+    os.utime(f"{d}/again", ns=(PAST, PAST))
+    fd = os.open(f"{d}/again", os.O_WRONLY)
+    os.ftruncate(fd, 3)
+    os.close(fd)
+    return out
+
+
+@case
+def rename(d):
+    out = []
+    for name in "abcdef":
+        put(f"{d}/{name}", name.encode() * 5000)
+    os.makedirs(f"{d}/full/in")
+    put(f"{d}/full/in/x", b"deep")
+    os.mkdir(f"{d}/empty")
+    os.mkdir(f"{d}/empty2")
+    os.utime(f"{d}/full", ns=(PAST, PAST))
+    os.utime(f"{d}/full/in", ns=(PAST, PAST))
+    os.symlink("target", f"{d}/l1")
+    os.symlink("other", f"{d}/l2")
+    fd = os.open(f"{d}/b", os.O_RDWR)
+    r = lambda a, b, f=0: out.append(get(renameat2, f"{d}/{a}", f"{d}/{b}", f))
+    r("a", "b")
+    out += [os.pread(fd, 9, 0), os.fstat(fd).st_nlink, os.pwrite(fd, b"still", 4), os.pread(fd, 9, 0)]
+    os.close(fd)
+    r("b", "c", NOREPLACE)
+    r("b", "g", NOREPLACE)
+    r("c", "d", EXCHANGE)
+    r("c", "none", EXCHANGE)
+    r("none", "x")
+    r("g", "empty")
+    r("empty", "g")
+    r("empty", "full")
+    r("full", "empty")
+    r("empty/in", "empty2/in2")
+    r("empty2", "empty2/in2/below")
+    r("empty", "c", EXCHANGE)
+    r("c", "empty2", EXCHANGE)
+    r("e", "e")
+    r("e", "empty2/in2/e")
+    os.link(f"{d}/f", f"{d}/f2")
+    r("f", "f2")
+    r("l1", "l2")
+    r("l2", "c")
+    r("l2", "moved")
+    r("moved", "g")
+    r("g", "empty/l")
+    r("empty", "e2")
+    out.append(sorted(os.listdir(d)))
+    os.mkdir(f"{d}/up")
+    os.mkdir(f"{d}/up/down")
+    r("up/down", "up/../top")
+    r("top/.", "q")
+    r("up", "top/..")
+    for name in ("x", "y"):
+        os.symlink(name * 3, f"{d}/s{name}")
+    r("sx", "new", NOREPLACE)
+    r("sy", "new", NOREPLACE)
+    put(f"{d}/overlink", b"x")
+    r("overlink", "new")
+    return out
+
+
+@case
+def hard_links(d):
+    out = []
+    put(f"{d}/a", b"one")
+    for i in range(6):
+        os.link(f"{d}/a", f"{d}/l{i}")
+    os.mkdir(f"{d}/sub")
+    os.link(f"{d}/l3", f"{d}/sub/m")
+    out += [os.stat(f"{d}/a").st_nlink, os.stat(f"{d}/a").st_ino == os.stat(f"{d}/sub/m").st_ino]
+    out += [get(os.link, f"{d}/a", f"{d}/l0"), get(os.link, d, f"{d}/dir"), get(os.link, f"{d}/none", f"{d}/x")]
+    put(f"{d}/l2", b"changed everywhere", flags=os.O_WRONLY)
+    out.append(cat(f"{d}/sub/m"))
+    os.unlink(f"{d}/a")
+    os.unlink(f"{d}/l3")
+    os.chmod(f"{d}/l1", 0o640)
+    os.rename(f"{d}/l1", f"{d}/sub/l1")
+    for i in range(30):
+        os.link(f"{d}/l2", f"{d}/t")
+        os.unlink(f"{d}/t")
+    out += [os.stat(f"{d}/l2").st_nlink, cat(f"{d}/sub/l1")]
+    return out
+
+
+@case
+def symlinks(d):
+    out = []
+    for n in (1, 15, 59, 60, 100, 1000, 3054, 3055, 3056, 4000, 4094, 4095):
+        os.symlink("t" * n, f"{d}/s{n}")
+        out += [os.lstat(f"{d}/s{n}").st_size, len(os.readlink(f"{d}/s{n}"))]
+        os.rename(f"{d}/s{n}", f"{d}/r{n}")
+        out.append(os.readlink(f"{d}/r{n}") == "t" * n)
+        os.utime(f"{d}/r{n}", ns=(PAST, PAST + n), follow_symlinks=False)
+    out += [get(os.symlink, "t" * 4096, f"{d}/big"), get(os.symlink, "", f"{d}/none"), get(os.symlink, "x", f"{d}/r1")]
+    os.symlink(b"\xff\x01 bytes", f"{d}/bytes")
+    put(f"{d}/file", b"here")
+    os.symlink("file", f"{d}/good")
+    os.symlink("loop", f"{d}/loop")
+    out += [cat(f"{d}/good"), get(cat, f"{d}/loop"), get(cat, f"{d}/r15"), os.readlink(os.fsencode(f"{d}/bytes")), get(os.readlink, f"{d}/file")]
+    os.unlink(f"{d}/r60")
+    os.unlink(f"{d}/r4094")
+    return out
+
+
+@case
+def directories(d):
+    out = []
+    os.makedirs(f"{d}/a/b/c/d/e/f")
+    os.mkdir(f"{d}/mode", 0o711)
+    os.mkdir(f"{d}/m2", 0o500)
+    out += [get(os.mkdir, f"{d}/a"), get(os.rmdir, f"{d}/a"), get(os.rmdir, f"{d}/none"), get(os.unlink, f"{d}/a"), get(os.mkdir, f"{d}/none/x")]
+    put(f"{d}/file")
+    out += [get(os.rmdir, f"{d}/file"), get(os.mkdir, f"{d}/file/x"), get(os.rmdir, f"{d}/a/b/c/d/e/f"), get(os.rmdir, f"{d}/a/.")]
+    fd = os.open(f"{d}/a/b", os.O_RDONLY)
+    out += [os.listdir(fd), get(os.fsync, fd), get(os.unlink, "c", dir_fd=fd), get(os.mkdir, "viafd", dir_fd=fd)]
+    os.close(fd)
+    os.mkdir(f"{d}/gone")
+    fd = os.open(f"{d}/gone", os.O_RDONLY)
+    os.rmdir(f"{d}/gone")
+    out += [get(os.mkdir, "x", dir_fd=fd), os.fstat(fd).st_nlink, get(os.listdir, fd)]
+    os.close(fd)
+    os.mkdir(f"{d}/setgid", 0o755)
+    if ROOT:
+        os.chown(f"{d}/setgid", 0, 50)
+    os.chmod(f"{d}/setgid", 0o2755)
+    os.mkdir(f"{d}/setgid/sub")
+    put(f"{d}/setgid/file")
+    os.symlink("x", f"{d}/setgid/link")
+    os.mkfifo(f"{d}/setgid/fifo")
+    return out
+
+
+@case
+def modes_and_owners(d):
+    out = []
+    old = os.umask(0)
+    for mode in (0, 0o400, 0o600, 0o777, 0o1644, 0o2755, 0o4755, 0o6711, 0o7777):
+        put(f"{d}/c{mode:o}", b"x", mode)
+        put(f"{d}/m{mode:o}", b"x")
+        out.append(get(os.chmod, f"{d}/m{mode:o}", mode))
+        os.mkdir(f"{d}/d{mode:o}")
+        os.utime(f"{d}/d{mode:o}", ns=(PAST, PAST))
+        os.chmod(f"{d}/d{mode:o}", mode)
+    os.umask(0o077)
+    put(f"{d}/masked", b"", 0o666)
+    os.mkdir(f"{d}/maskeddir")
+    os.umask(old)
+    if ROOT:
+        for who in ((1, 2), (1000, -1), (-1, 1000), (65534, 65534)):
+            put(f"{d}/o{who}", b"x", 0o6755)
+            os.chmod(f"{d}/o{who}", 0o6755)
+            out.append(get(os.chown, f"{d}/o{who}", *who))
+            out.append(oct(os.stat(f"{d}/o{who}").st_mode))
+            os.mkdir(f"{d}/od{who}")
+            os.chown(f"{d}/od{who}", *who)
+            os.symlink("x", f"{d}/ol{who}")
+            os.lchown(f"{d}/ol{who}", *who)
+        put(f"{d}/suid", b"x")
+        os.chmod(f"{d}/suid", 0o6777)
+        os.chown(f"{d}/suid", 1000, 1000)
+        os.chmod(f"{d}/suid", 0o6777)
+        put(f"{d}/suid", b"yy", flags=os.O_WRONLY)
+    put(f"{d}/time", b"x")
+    os.utime(f"{d}/time", ns=(PAST, PAST))
+    os.chmod(f"{d}/time", 0o600)
+    return out
+
+
+@case
+def times(d):
+    out = []
+    put(f"{d}/f", b"x")
+    os.mkdir(f"{d}/d")
+    for p in ("f", "d"):
+        for t in (0, 1, PAST, -PAST, 2 ** 31 * 10 ** 9 + 5, 999_999_999):
+            os.utime(f"{d}/{p}", ns=(t, t + 1))
+            st = os.stat(f"{d}/{p}")
+            out += [st.st_atime_ns, st.st_mtime_ns]
+    os.utime(f"{d}/f", ns=(PAST, PAST))
+    before = os.stat(f"{d}/f")
+    cat(f"{d}/f")
+    out.append(os.stat(f"{d}/f").st_mtime_ns)
+    time.sleep(0.02)
+    put(f"{d}/f", b"y", flags=os.O_WRONLY)
+    after = os.stat(f"{d}/f")
+    out += [after.st_mtime_ns > before.st_mtime_ns, after.st_ctime_ns > before.st_ctime_ns, time.time() - after.st_mtime < 5]
+    os.utime(f"{d}/d", ns=(PAST, PAST))
+    put(f"{d}/d/new")
+    out.append(os.stat(f"{d}/d").st_mtime_ns > PAST)
+    os.utime(f"{d}/d", ns=(PAST, PAST))
+    os.unlink(f"{d}/d/new")
+    out.append(os.stat(f"{d}/d").st_mtime_ns > PAST)
+    for p, again in (("stamp", lambda p: put(p)), ("stamp2", lambda p: os.truncate(p, 0))):
+        put(f"{d}/{p}")
+        os.utime(f"{d}/{p}", ns=(PAST, PAST))
+        again(f"{d}/{p}")
+        out.append(os.stat(f"{d}/{p}").st_mtime_ns > PAST)
+    put(f"{d}/held", b"abc")
+    fd = os.open(f"{d}/held", os.O_RDWR)
+    os.write(fd, b"new data")
+    os.utime(fd, ns=(PAST, PAST + 7))
+    os.close(fd)
+    put(f"{d}/old", noise(50_000))
+    os.utime(f"{d}/old", ns=(PAST, PAST))
+    os.rename(f"{d}/old", f"{d}/older")
+    os.link(f"{d}/older", f"{d}/oldest")
+    return out
+
+
+@case
+def xattrs(d):
+    out = []
+    put(f"{d}/f", b"x")
+    os.mkdir(f"{d}/dir")
+    for p in (f"{d}/f", f"{d}/dir"):
+        out.append(get(os.getxattr, p, "user.none"))
+        for name, value in (("user.a", b"1"), ("user.b", b""), ("user.c", bytes(range(256))), ("user." + "n" * 100, b"long name"), ("user.ü", b"x")):
+            out.append(get(os.setxattr, p, name, value))
+            out.append(get(os.getxattr, p, name))
+        out += [get(os.setxattr, p, "user.a", b"2", os.XATTR_CREATE), get(os.setxattr, p, "user.x", b"2", os.XATTR_REPLACE)]
+        out += [get(os.setxattr, p, "user.new", b"2", os.XATTR_CREATE), get(os.setxattr, p, "user.a", b"22", os.XATTR_REPLACE)]
+        out += [get(os.removexattr, p, "user.b"), get(os.removexattr, p, "user.b"), sorted(os.listxattr(p))]
+        out += [get(os.getxattr, p, "user.a"), get(os.setxattr, p, "user.big", noise(2000)), get(os.getxattr, p, "user.big")]
+        buffer = ctypes.create_string_buffer(1)
+        out.append(get(lambda: C(libc.getxattr(os.fsencode(p), b"user.c", buffer, 1))))
+        out.append(get(os.setxattr, p, "user.", b"x"))
+        out.append(get(os.setxattr, p, "nonsense.a", b"x"))
+    os.chmod(f"{d}/f", 0o600)
+    os.rename(f"{d}/f", f"{d}/dir/f")
+    os.rename(f"{d}/dir", f"{d}/dir2")
+    out.append({n: os.getxattr(f"{d}/dir2/f", n) for n in sorted(os.listxattr(f"{d}/dir2/f"))})
+    os.symlink("f", f"{d}/dir2/l")
+    out.append(get(os.setxattr, f"{d}/dir2/l", "user.a", b"x", follow_symlinks=False))
+    if ROOT:
+        out += [get(os.setxattr, f"{d}/dir2/f", "trusted.t", b"x"), get(os.getxattr, f"{d}/dir2/f", "trusted.t")]
+    return out
+
+
+@case
+def many_xattrs(d):
+    put(f"{d}/f", b"x")
+    for i in range(40):
+        os.setxattr(f"{d}/f", f"user.k{i}", b"v%d" % i)
+    for i in range(0, 40, 3):
+        os.removexattr(f"{d}/f", f"user.k{i}")
+    return [sorted(os.listxattr(f"{d}/f"))]
+
+
+def segments(fd, size):
+    """Data according to SEEK_DATA; all else must read as zeros."""
+    at, found = 0, []
+    while at < size:
+        start = get(os.lseek, fd, at, os.SEEK_DATA)
+        if start == "ENXIO":
+            break
+        end = os.lseek(fd, start, os.SEEK_HOLE)
+        found.append((start, end))
+        at = end
+    return found
+
+
+def holes_are_zero(path):
+    size, data = os.stat(path).st_size, cat(path)
+    fd = os.open(path, os.O_RDONLY)
+    at, good = 0, True
+    for start, end in segments(fd, size) + [(size, size)]:
+        good = good and not any(data[at:start])
+        at = end
+    os.close(fd)
+    return good
+
+
+@case
+def sparse(d):
+    out = []
+    fd = os.open(f"{d}/s", os.O_CREAT | os.O_RDWR)
+    for at in (0, 1 << 20, 5 << 20, 40 << 20):
+        os.pwrite(fd, noise(10_000, at), at)
+    os.ftruncate(fd, 50 << 20)
+    size = 50 << 20
+    out.append(os.fstat(fd).st_size)
+    found = segments(fd, size)
+    out += [len(found), [abs(s - at) < 8192 and abs(e - at - 10_000) < 8192 for (s, e), at in zip(found, (0, 1 << 20, 5 << 20, 40 << 20))]]
+    out += [get(os.lseek, fd, size, os.SEEK_DATA), get(os.lseek, fd, size, os.SEEK_HOLE), get(os.lseek, fd, 45 << 20, os.SEEK_DATA)]
+    out += [os.lseek(fd, 45 << 20, os.SEEK_HOLE), get(os.lseek, fd, -1, os.SEEK_DATA), os.fstat(fd).st_blocks < 1000]
+    os.close(fd)
+    out += [holes_are_zero(f"{d}/s")]
+    for i in range(12):
+        put(f"{d}/tail{i}", b"x" * (1000 * i))
+        os.truncate(f"{d}/tail{i}", 100_000)
+        fd = os.open(f"{d}/tail{i}", os.O_WRONLY)
+        os.pwrite(fd, b"late", 50_000 + i * 4000)
+        os.close(fd)
+        out.append(holes_are_zero(f"{d}/tail{i}"))
+    return out
+
+
+@case
+def falloc(d):
+    out = []
+    put(f"{d}/p", noise(100_000))
+    fd = os.open(f"{d}/p", os.O_RDWR)
+    for mode, offset, length in ((PUNCH | KEEP_SIZE, 0, 100), (PUNCH | KEEP_SIZE, 3000, 1000), (PUNCH | KEEP_SIZE, 20_000, 30_000), (PUNCH | KEEP_SIZE, 99_000, 5000),
+                                 (ZERO, 60_000, 10_000), (ZERO, 95_000, 10_000), (ZERO | KEEP_SIZE, 104_000, 10_000), (0, 0, 50_000), (0, 110_000, 10_000),
+                                 (KEEP_SIZE, 0, 200_000), (PUNCH, 0, 10), (PUNCH | KEEP_SIZE, 0, 0), (PUNCH | KEEP_SIZE, 500_000, 100), (0, 0, -1), (KEEP_SIZE, -1, 10)):
+        out += [get(fallocate, fd, mode, offset, length), os.fstat(fd).st_size]
+        out.append(hashlib.sha256(os.pread(fd, 300_000, 0)).hexdigest())
+    os.pwrite(fd, b"into the hole", 30_000)
+    os.ftruncate(fd, 35_000)
+    os.ftruncate(fd, 80_000)
+    out.append(hashlib.sha256(os.pread(fd, 300_000, 0)).hexdigest())
+    os.close(fd)
+    out.append(holes_are_zero(f"{d}/p"))
+    put(f"{d}/q", noise(500_000))
+    fd = os.open(f"{d}/q", os.O_RDWR)
+    for at in range(0, 500_000, 37_000):
+        fallocate(fd, PUNCH | KEEP_SIZE, at, 9_000)
+    for at in range(5_000, 500_000, 74_000):
+        os.pwrite(fd, b"back" * 500, at)
+    os.close(fd)
+    out.append(holes_are_zero(f"{d}/q"))
+    return out
+
+
+@case
+def mappings(d):
+    out = []
+    put(f"{d}/m", noise(100_000))
+    fd = os.open(f"{d}/m", os.O_RDWR)
+    a, b = mmap.mmap(fd, 100_000), mmap.mmap(fd, 100_000)
+    a[50_000:50_010] = b"0123456789"
+    out.append(b[50_000:50_010])
+    os.pwrite(fd, b"by write", 60_000)
+    out.append(a[60_000:60_008])
+    a[99_990:] = b"to the end"
+    out.append(os.pread(fd, 20, 99_985))
+    private = mmap.mmap(fd, 0, flags=mmap.MAP_PRIVATE)
+    private[0:4] = b"mine"
+    a.flush()
+    os.fsync(fd)
+    a.close(), b.close(), private.close()
+    os.close(fd)
+    out.append(hashlib.sha256(cat(f"{d}/m")).hexdigest())
+    fd = os.open(f"{d}/grown", os.O_RDWR | os.O_CREAT)
+    os.ftruncate(fd, 1 << 20)
+    m = mmap.mmap(fd, 1 << 20)
+    for at in range(0, 1 << 20, 65_536):
+        m[at:at + 3] = b"abc"
+    m.close()
+    os.close(fd)
+    return out
+
+
+@case
+def direct(d):
+    out = []
+    fd = os.open(f"{d}/o", os.O_CREAT | os.O_RDWR | os.O_DIRECT)
+    block = mmap.mmap(-1, 1 << 16)
+    block[:] = noise(1 << 16)
+    out += [get(os.pwrite, fd, block, 0), get(os.pwrite, fd, block, 1 << 18)]
+    for at, n in ((0, 4096), (1 << 18, 8192), (3 << 16, 1 << 16), ((1 << 18) + 61_440, 65_536)):
+        target = mmap.mmap(-1, n)
+        got = get(os.preadv, fd, [target], at)
+        out += [got, bytes(target[:got]) if isinstance(got, int) else got]
+    plain = os.open(f"{d}/o", os.O_RDWR)
+    os.pwrite(plain, b"buffered", 100)
+    target = mmap.mmap(-1, 4096)
+    os.preadv(fd, [target], 0)
+    out.append(target[100:108])
+    block[:8] = b"directly"
+    os.pwrite(fd, block, 0)
+    out.append(os.pread(plain, 8, 0))
+    os.close(fd), os.close(plain)
+    return out
+
+
+@case
+def locks(d):
+    out = []
+    put(f"{d}/l", b"x" * 100)
+    a, b = os.open(f"{d}/l", os.O_RDWR), os.open(f"{d}/l", os.O_RDWR)
+    out += [get(fcntl.flock, a, fcntl.LOCK_EX | fcntl.LOCK_NB), get(fcntl.flock, b, fcntl.LOCK_EX | fcntl.LOCK_NB), get(fcntl.flock, b, fcntl.LOCK_SH | fcntl.LOCK_NB)]
+    fcntl.flock(a, fcntl.LOCK_UN)
+    out.append(get(fcntl.flock, b, fcntl.LOCK_EX | fcntl.LOCK_NB))
+    fcntl.lockf(a, fcntl.LOCK_EX, 10, 0)
+    code = "import fcntl,os,sys\nf=os.open(sys.argv[1],os.O_RDWR)\nfor s,n in ((0,5),(10,5)):\n try: fcntl.lockf(f,fcntl.LOCK_EX|fcntl.LOCK_NB,n,s); print('got')\n except OSError as e: print(e.errno)"
+    out.append(subprocess.run([sys.executable, "-c", code, f"{d}/l"], capture_output=True, text=True).stdout)
+    ofd = struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 50, 10, 0)
+    out.append(get(fcntl.fcntl, a, 37, ofd) == ofd)
+    out.append(get(fcntl.fcntl, b, 37, ofd))
+    os.close(a), os.close(b)
+    return out
+
+
+@case
+def statfs(d):
+    st = os.statvfs(d)
+    return [st.f_namemax, st.f_bavail > 0, st.f_files > 0, st.f_bsize >= 512]
+
+
+@case
+def copy_range(d):
+    out = []
+    put(f"{d}/src", noise(300_000))
+    a, b = os.open(f"{d}/src", os.O_RDONLY), os.open(f"{d}/dst", os.O_CREAT | os.O_RDWR)
+    done = 0
+    while done < 300_000:
+        n = get(os.copy_file_range, a, b, 300_000 - done, done, done)
+        if not isinstance(n, int) or n == 0:
+            out.append(n)
+            break
+        done += n
+    out += [done, get(os.copy_file_range, a, b, 1000, 5, 400_000), get(os.copy_file_range, a, b, 10, 300_000, 0)]
+    os.close(a), os.close(b)
+    return out
+
+
+@case
+def names(d):
+    out = []
+    rng = random.Random(5)
+    alphabet = bytes(set(range(1, 256)) - {ord("/")})
+    for n in (1, 15, 16, 17, 127, 128, 173, 174, 175, 176, 177, 190, 191, 192, 200, 250, 254, 255):
+        name = bytes(rng.choice(alphabet) for _ in range(n))
+        name = b"q" + name[1:] if name in (b".", b"..") else name
+        p = os.fsencode(d) + b"/" + name
+        put(p, name)
+        out.append(cat(p) == name)
+        other = bytes(rng.choice(alphabet) for _ in range(n - 1)) + b"2"
+        os.rename(p, os.fsencode(d) + b"/" + other)
+        os.link(os.fsencode(d) + b"/" + other, os.fsencode(d) + b"/L" + other[1:])
+        os.mkdir(os.fsencode(d) + b"/D" + other[1:])
+        os.symlink(other, os.fsencode(d) + b"/S" + other[1:])
+    out += [get(put, f"{d}/" + "n" * 256), get(os.mkdir, f"{d}/" + "n" * 256), get(os.rename, f"{d}/none", f"{d}/" + "m" * 256)]
+    for odd in (".hf", ".hf+", ".hf~x", ".holdfast", "Lx", "L" + "A" * 43, "...", "..x", " ", "\n", "\\", "con", "é", "e\u0301"):
+        out.append(get(put, f"{d}/{odd}", odd.encode()))
+        out.append(get(cat, f"{d}/{odd}"))
+    long = "u" * 255
+    put(f"{d}/{long}", b"x")
+    os.unlink(f"{d}/{long}")
+    os.mkdir(f"{d}/{long}")
+    put(f"{d}/{long}/{'v' * 255}", b"deep")
+    os.rename(f"{d}/{long}", f"{d}/{'w' * 255}")
+    out += [cat(f"{d}/{'w' * 255}/{'v' * 255}"), len(os.listdir(d))]
+    return out
+
+
+@case
+def unlinked_open(d):
+    out = []
+    put(f"{d}/u", noise(20_000))
+    fd = os.open(f"{d}/u", os.O_RDWR)
+    os.unlink(f"{d}/u")
+    out += [os.fstat(fd).st_nlink, os.fstat(fd).st_size, os.pread(fd, 10, 19_990), os.pwrite(fd, b"more", 30_000), os.fstat(fd).st_size]
+    os.ftruncate(fd, 5)
+    out += [os.pread(fd, 100, 0), get(os.fchmod, fd, 0o600), oct(os.fstat(fd).st_mode), get(os.fsync, fd), get(os.open, f"{d}/u", os.O_RDONLY)]
+    put(f"{d}/u", b"another")
+    out += [os.pread(fd, 10, 0), cat(f"{d}/u"), get(os.setxattr, fd, "user.a", b"x"), get(os.getxattr, fd, "user.a"), get(os.utime, fd, ns=(PAST, PAST))]
+    out.append(os.fstat(fd).st_mtime_ns)
+    if ROOT:
+        out.append(get(os.fchown, fd, 5, 6))
+    os.close(fd)
+    put(f"{d}/over", b"old")
+    fd = os.open(f"{d}/over", os.O_RDWR)
+    put(f"{d}/new", b"new")
+    os.rename(f"{d}/new", f"{d}/over")
+    out += [os.pread(fd, 9, 0), os.fstat(fd).st_nlink, os.pwrite(fd, b"OLD", 0), cat(f"{d}/over")]
+    os.close(fd)
+    return out
+
+
+@case
+def readdir_while_changing(d):
+    """Entries that stay are listed exactly once, whatever comes and goes beside them."""
+    for i in range(5000):
+        os.close(os.open(f"{d}/stay{i}", os.O_CREAT | os.O_WRONLY))
+    end = threading.Event()
+
+    def change():
+        i = 0
+        while not end.is_set():
+            put(f"{d}/go{i}", b"")
+            if i >= 20:
+                os.unlink(f"{d}/go{i - 20}")
+            i += 1
+        for k in range(max(0, i - 20), i):
+            os.unlink(f"{d}/go{k}")
+
+    worker = threading.Thread(target=change)
+    worker.start()
+    out = []
+    for _ in range(3):
+        listed = [e.name for e in os.scandir(d) if e.name.startswith("stay")]
+        out.append((len(listed), len(set(listed))))
+    end.set()
+    worker.join()
+    for e in os.scandir(d):  # deleting while listing
+        if int(e.name[4:]) % 2:
+            os.unlink(e.path)
+    left = sorted(os.listdir(d))
+    out.append(len(left))
+    for name in left[: len(left) - 50]:
+        os.unlink(f"{d}/{name}")
+    return out
+
+
+@case
+def special(d):
+    out = [get(os.mkfifo, f"{d}/fifo", 0o640), oct(os.stat(f"{d}/fifo").st_mode)]
+    s = socket.socket(socket.AF_UNIX)
+    here = os.getcwd()
+    os.chdir(d)
+    out.append(get(s.bind, "sock"))
+    s.listen()
+    c = socket.socket(socket.AF_UNIX)
+    out.append(get(c.connect, "sock"))
+    os.chdir(here)
+    s.close(), c.close()
+
+    def feed():
+        with open(f"{d}/fifo", "wb") as f:
+            f.write(b"through the pipe")
+
+    worker = threading.Thread(target=feed)
+    worker.start()
+    out.append(cat(f"{d}/fifo"))
+    worker.join()
+    if ROOT:
+        out += [get(os.mknod, f"{d}/chr", 0o600 | stat.S_IFCHR, os.makedev(1, 3)), get(os.mknod, f"{d}/blk", 0o600 | stat.S_IFBLK, os.makedev(7, 9))]
+        os.chmod(f"{d}/chr", 0o644)
+        os.chown(f"{d}/chr", 3, 4)
+    out.append(get(os.mknod, f"{d}/reg", 0o600 | stat.S_IFREG))
+    os.rename(f"{d}/fifo", f"{d}/fifo2")
+    os.link(f"{d}/fifo2", f"{d}/fifo3")
+    os.utime(f"{d}/fifo2", ns=(PAST, PAST))
+    return out
+
+
+@case
+def as_another_user(d):
+    """Permissions, checked by the kernel, from the modes that the mount shows. (Root's mount is root's alone without --allow-other.)"""
+    out = []
+    os.mkdir(f"{d}/no", 0o000)
+    put(f"{d}/ro", b"x", 0o400)
+    out.append(get(os.access, f"{d}/ro", os.W_OK))
+    out.append(get(os.access, f"{d}/no", os.X_OK))
+    out.append(get(os.access, f"{d}/ro", os.X_OK))
+    return out
