@@ -7,6 +7,7 @@
 #include <linux/fuse.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,7 @@
 #include "os/disk.h"
 #include "os/file.h"
 
-enum { BUFFER_LEN = 1024 * 1024 + 65536, STUCK_MS = 3000, INC_EPOCH = 8 };
+enum { BUFFER_LEN = 1024 * 1024 + 65536, STUCK_MS = 3000, OWN_END_MS = 300, INC_EPOCH = 8 };
 
 struct burial {
     int fuse;
@@ -119,8 +120,29 @@ static void invalidate_all(struct hf_super *super, struct burial *burial)
         return; /* kernels before 6.16 */
 }
 
+static bool ends_within(const struct hf_process *process, int ms)
+{
+    struct pollfd ended = {.fd = process->pidfd, .events = POLLIN};
+    return process->pidfd < 0 || poll(&ended, 1, ms) > 0;
+}
+
+/* A filesystem that dies invalidates pages. Killed in the middle of that it can wait in the kernel for a page that a request of its own has locked:
+ * then no signal ends it, and nothing but the connection's end does. So it has time to end by itself. */
+static void end_filesystem(struct hf_super *super, struct burial *burial)
+{
+    hf_process_kill(&super->enclave);
+    hf_process_kill(&super->element);
+    hf_cleanup_fd(&super->channels[HF_CHANNEL_FS].socket);
+    if (super->fs.pid <= 0 || ends_within(&super->fs, OWN_END_MS))
+        return;
+    (void)kill(super->fs.pid, SIGKILL);
+    if (!ends_within(&super->fs, OWN_END_MS))
+        abort_connection(burial);
+}
+
 void hf_super_bury(struct hf_super *super, const char *reason)
 {
+    struct burial burial = {.fuse = super->fuse, .mountpoint = super->mountpoint};
     super->exiting = true;
     if (super->end.result == HF_OK)
         (void)hf_fail(&super->end, HF_FAILED, "%s", reason);
@@ -132,9 +154,12 @@ void hf_super_bury(struct hf_super *super, const char *reason)
     hf_cleanup_fd(&super->listener);
     super->state = HF_STATE_CLOSED;
     super->lock_at_ms = 0;
+    if (super->mounted)
+        end_filesystem(super, &burial);
     hf_super_stop(super);
     if (super->mounted && super->fuse >= 0) {
-        struct burial burial = {.fuse = super->fuse, .mountpoint = super->mountpoint, .progress_ms = hf_clock_ms(), .buffer = malloc(BUFFER_LEN)};
+        burial.buffer = malloc(BUFFER_LEN);
+        atomic_store(&burial.progress_ms, hf_clock_ms());
         int flags = fcntl(super->fuse, F_GETFL);
         if (flags >= 0)
             (void)fcntl(super->fuse, F_SETFL, flags | O_NONBLOCK);
