@@ -78,7 +78,6 @@ ssize_t hf_tree_write(uint64_t id, uint64_t offset, const uint8_t *data, size_t 
 int hf_tree_fsync(uint64_t id, bool data_only)
 {
     struct hf_node *file;
-    (void)data_only; /* size and proof lie in the data */
     int failed = use(id, true, &file);
     if (failed)
         return failed;
@@ -93,7 +92,9 @@ int hf_tree_fsync(uint64_t id, bool data_only)
         failed = hf_disk->futimens(file->fd, times);
     }
     if (!failed)
-        failed = -hf_errno(hf_content_fsync(file->content));
+        failed = -hf_errno(hf_content_fsync(file->content)); /* size and proof lie in the data */
+    if (!failed && !data_only)
+        failed = hf_disk->fsync(file->fd); /* times, mode, owner */
     hf_file_keep_mode(file);
     if (!failed)
         file->unsynced = false;
