@@ -143,7 +143,7 @@ TEST(attributes)
     /* Another user: the kernel checks the modes. */
     pid_t pid = fork();
     if (pid == 0)
-        _exit(setgid(4711) == 0 && setuid(4711) == 0 && open(at("d"), O_RDONLY | O_DIRECTORY) < 0 && errno == EACCES && access(at("f"), R_OK) == 0 &&
+        _exit(setgroups(0, NULL) == 0 && setgid(4711) == 0 && setuid(4711) == 0 && open(at("d"), O_RDONLY | O_DIRECTORY) < 0 && errno == EACCES && access(at("f"), R_OK) == 0 &&
                       access(at("f"), W_OK) < 0
                   ? 0
                   : 1);
