@@ -1,4 +1,5 @@
 /* The layer between the kernel and the tree, operation by operation, through a real mount (the tree is in memory: fake_tree.c). */
+#include <grp.h>
 #include "mounted.h"
 
 #include <linux/falloc.h>
