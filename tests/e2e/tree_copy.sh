@@ -51,9 +51,9 @@ for i in range(max(1500, want - there)):
     p = f"{d}/{rng.choice(('a', 'ü', 'space name', 'x' * 200))}{i}"
     with open(p, "wb") as f:
         f.write(rng.randbytes(rng.choice((0, 1, 100, 3392, 3393, 5000, 7456, 7457, 20_000))))
-    os.chmod(p, rng.choice((0o600, 0o644, 0o755, 0o400, 0o4711, 0o2750)))
     if i % 50 == 0:
         os.setxattr(p, "user.note", b"n%d" % i)
+    os.chmod(p, rng.choice((0o600, 0o644, 0o755, 0o400, 0o4711, 0o2750)))
     if i % 60 == 0:
         os.symlink("t" * rng.randrange(1, 4096), p[:-len(os.path.basename(p))] + f"link{i}")
     if i % 70 == 0:

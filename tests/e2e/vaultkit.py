@@ -1,5 +1,5 @@
 """A real vault on a real mount for the tests beside this file: made, opened, closed, killed; nothing stays mounted or running, however the test ends."""
-import atexit, os, pathlib, shutil, signal, subprocess, sys, tempfile, time
+import atexit, json, os, pathlib, shutil, signal, subprocess, sys, tempfile, time
 
 PROGRAMS = ("super", "element", "enclave", "fs")
 passed = failed = skipped = 0
@@ -39,6 +39,7 @@ class Vault:
             os.mkdir(os.path.join(self.work, name), 0o700)
         self.env = dict(os.environ, XDG_STATE_HOME=os.path.join(self.work, "state"), XDG_RUNTIME_DIR=os.path.join(self.work, "run"))
         vaults.append(self)
+        self.told = set()  # the numbers of its programs, by status
         self.passcode = self.run("passphrase", passcode=False).stdout.strip()
         self.run("create", self.path, "--element", "software", "--kdf", "64,1", "--no-recovery", "--passcode-fd", "0", *options)
 
@@ -54,7 +55,10 @@ class Vault:
         return r
 
     def open(self, want=0):
-        return self.run("open", self.path, self.mnt, "--passcode-fd", "0", want=want)
+        r = self.run("open", self.path, self.mnt, "--passcode-fd", "0", want=want)
+        if r.returncode == 0:
+            self.told |= set(json.loads(self.run("status", self.path, "--json", passcode=False).stdout)["pids"].values())
+        return r
 
     def close(self):
         return self.run("close", self.path, passcode=False)
@@ -65,6 +69,13 @@ class Vault:
 
     def check(self, want=0):
         return self.run("check", self.path, "--json", "--passcode-fd", "0", want=want, timeout=300)
+
+    @staticmethod
+    def carries(pid, mark):
+        try:
+            return mark in pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:  # not dumpable, and we are not root: then status has told its number
+            return False
 
     def processes(self):
         """Of this vault alone, name -> pids: they are the supervisor's, which is known by its environment, and its children."""
@@ -78,7 +89,7 @@ class Vault:
                 name, rest = stat[stat.index("(") + 1:stat.rindex(")")], stat[stat.rindex(")") + 2:].split()
                 if not name.startswith("holdfast-") or rest[0] == "Z":
                     continue
-                parents[int(entry)] = (name[9:], int(rest[1]), mark in pathlib.Path(f"/proc/{entry}/environ").read_bytes())
+                parents[int(entry)] = (name[9:], int(rest[1]), int(entry) in self.told or self.carries(entry, mark))
             except (OSError, ValueError):
                 continue
         ours = {pid for pid, (_, _, marked) in parents.items() if marked}
