@@ -57,7 +57,7 @@ class Vault:
     def open(self, want=0):
         r = self.run("open", self.path, self.mnt, "--passcode-fd", "0", want=want)
         if r.returncode == 0:
-            self.told |= set(json.loads(self.run("status", self.path, "--json", passcode=False).stdout)["pids"].values())
+            self.told = set(json.loads(self.run("status", self.path, "--json", passcode=False).stdout)["pids"].values())
         return r
 
     def close(self):
