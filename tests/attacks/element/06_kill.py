@@ -68,7 +68,11 @@ for _ in range(100):  # whatever lives on without its parent ends by itself
         break
     time.sleep(0.05)
 check(not family(), f"left running: {family()}")
-status = subprocess.run([hf, "status", vault, "--json"], env=env, stdout=subprocess.PIPE)
+for _ in range(100):  # not root: the enclave and element are not to be seen, but answer for themselves until they have ended
+    status = subprocess.run([hf, "status", vault, "--json"], env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    if status.returncode == 0:
+        break
+    time.sleep(0.05)
 element = json.loads(status.stdout)["element"] if status.returncode == 0 else {"failed": -1}
 holds(element["failed"] >= answers, f"answered {answers}, counted {element['failed']}")
 check(killed > 30 and answers > 5 and len(by_name) >= 3, f"{killed} killed ({by_name}), {answers} answered: too few to prove anything")
