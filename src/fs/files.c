@@ -221,6 +221,10 @@ int hf_file_rewrap(struct hf_node *file, unsigned class)
         failed = -EMLINK;
     if (!failed)
         failed = hf_xattr_rebind(file);
+    if (!failed && (file->stale || file->evidence)) /* the new header knows no old name and no old attributes: what is must be durable */
+        failed = hf_disk->fsync(file->fd);
+    if (!failed)
+        hf_content_attr_is_durable(content);
     if (!failed)
         failed = hf_node_plain(file, plain);
     struct hf_file_meta before = content->meta;

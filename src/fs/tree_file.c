@@ -78,7 +78,7 @@ ssize_t hf_tree_write(uint64_t id, uint64_t offset, const uint8_t *data, size_t 
 int hf_tree_fsync(uint64_t id, bool data_only)
 {
     struct hf_node *file;
-    (void)data_only; /* size and proof lie in the data */
+    /* Size and proof lie in the data, names and attributes in the disk's journal. */
     int failed = use(id, true, &file);
     if (failed)
         return failed;
@@ -94,6 +94,8 @@ int hf_tree_fsync(uint64_t id, bool data_only)
     }
     if (!failed)
         failed = -hf_errno(hf_content_fsync(file->content));
+    if (!failed && !data_only && file->stale)
+        failed = hf_disk->fsync(file->fd);
     hf_file_keep_mode(file);
     if (!failed)
         file->unsynced = false;

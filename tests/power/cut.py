@@ -7,7 +7,7 @@ cut.py BUILD [SEED [CUT]]; HF_LONG=1: hundreds of cuts. Of each write all or not
 
 Proves [CR-1] (a mount's first write finds the head open: else what a cut leaves of it is damage, not a window) and [CR-6] (a name, mode or attribute that arrived
 without the header is believed only on its evidence), and for the whole [CR-2] [CR-3] [CR-4] [CR-5] [CR-7] [CR-8]."""
-import bisect, collections, json, os, random, struct, subprocess, sys, tempfile, time
+import bisect, collections, json, os, random, shutil, struct, subprocess, sys, tempfile, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 import vaultkit
@@ -15,6 +15,7 @@ from scenario import Scenario, see
 from vaultkit import Vault, check, finish, skip
 
 LONG = os.environ.get("HF_LONG") == "1"
+KEEP = os.environ.get("HF_POWER_KEEP") # a folder for what fails: the image, the element's state, the passcode, the operations
 BLOCK, DISK = 4096, 64 << 20
 FLUSH = (1 << 64) - 1
 
@@ -190,11 +191,12 @@ def verdict(vault, scenario, cut, what):
     with open(os.path.join(vault.mnt, "after"), "wb") as f: # it goes on
         f.write(bytes(9000))
         os.fsync(f.fileno())
-    some = next((p for p, s in seen.items() if s[0] == "file"), None)
+    some = next((os.path.join(vault.mnt, p) for p, s in seen.items() if s[0] == "file"), None)
     if some:
-        with open(os.path.join(vault.mnt, some), "ab") as f:
+        names = [p for p, s in seen.items() if s[0] == "file" and os.path.samefile(os.path.join(vault.mnt, p), some)]
+        with open(some, "ab") as f:
             f.write(b"and more")
-        seen[some] = ("file", seen[some][1] + b"and more", *seen[some][2:])
+        seen.update({p: ("file", seen[p][1] + b"and more", *seen[p][2:]) for p in names})
     closed = vault.run("close", vault.path, passcode=False, want=None)
     check(closed.returncode == 0, f"{what}: it closes: {closed.stderr[-300:]}")
     opened = vault.open(want=None)
@@ -243,11 +245,11 @@ def one_round(build, seed, only, cuts):
     print(f"seed {seed}: {len(scenario.ops)} operations, {len(log.records)} records, {flushes} of them barriers, {log.ends[-1] >> 20} MiB", flush=True)
     image = Image(log, os.path.join(vault.work, "image"))
     for number, last in enumerate(cuts_of(log, scenario, first, rng, cuts)):
-        keep, pieces = rng.choice((0.0, 0.2, 0.5, 0.8, 1.0)), rng.random() < 0.5
-        part = random.Random(rng.random())
+        keep, pieces, part_seed = rng.choice((0.0, 0.2, 0.5, 0.8, 1.0)), rng.random() < 0.5, rng.random()
         if only is not None and number != only:
             continue
-        doubt = image.cut(last, keep, pieces, part)
+        doubt = image.cut(last, keep, pieces, random.Random(part_seed))
+        before = vaultkit.failed
         what = f"seed {seed} cut {number}: behind record {last}, {doubt} writes in doubt, {keep} of {'4 KiB each' if pieces else 'them'} kept"
         try:
             with Attached(image.path, vault.disk):
@@ -257,11 +259,24 @@ def one_round(build, seed, only, cuts):
                     quiet(vault)
         except (RuntimeError, OSError, subprocess.SubprocessError) as e:
             check(False, f"{what}: {e}")
-        if only is not None:
-            with open(f"{tempfile.gettempdir()}/hf-power-ops", "w") as f:
-                f.writelines(f"{i} {w} {b} {a}{' <= cut' if a <= log.ends[last] else ''}\n" for i, (w, b, a) in enumerate(scenario.ops, 1))
+        if KEEP and vaultkit.failed > before: # the workload's timing decides what a seed gives: so what failed is kept
+            keep_failure(vault, image, log, last, doubt, scenario, os.path.join(KEEP, f"{seed}-{number}"), (keep, pieces, part_seed))
     vault.tidy()
     vaultkit.vaults.remove(vault)
+
+
+def keep_failure(vault, image, log, last, doubt, scenario, folder, how):
+    os.makedirs(folder, exist_ok=True)
+    image.cut(last, how[0], how[1], random.Random(how[2]))
+    shutil.copy(image.path, f"{folder}/image")
+    shutil.copytree(vault.env["XDG_STATE_HOME"], f"{folder}/state", dirs_exist_ok=True)
+    with open(f"{folder}/passcode", "w") as f:
+        f.write(vault.passcode + "\n")
+    with open(f"{folder}/operations", "w") as f:
+        starts = [at for at, _, _ in log.records]
+        f.write(f"cut at {log.ends[last]}, the last barrier at {starts[image.next]}\n")
+        f.writelines(f"{i} {'done' if after <= log.ends[last] else 'begun' if before <= log.ends[last] else 'later'} {before} {after} {what}\n"
+                     for i, (what, before, after) in enumerate(scenario.ops, 1))
 
 
 def possible():
