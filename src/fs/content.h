@@ -48,6 +48,7 @@ struct hf_content {
     bool cover_moved;         /* since the last hf_content_before_settle */
     bool attr_ahead;          /* meta's attr_mac and xattr_digest are newer than what is known to be durable: page 0 goes on saying attr_durable, xattr_durable */
     uint32_t attr_epoch;      /* of the last such change */
+    uint32_t class_epoch;     /* of the last change of class or of its key: evidence under the new one needs a durable header that has it */
     uint8_t attr_durable[16], xattr_durable[32];
     enum hf_cut cut, cut_seen; /* seen: at the last hf_content_before_settle */
     uint64_t writes;           /* page encryptions under the current generation; dynamic.writes, on disk, runs ahead of it */

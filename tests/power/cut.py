@@ -7,7 +7,7 @@ cut.py BUILD [SEED [CUT]]; HF_LONG=1: hundreds of cuts. Of each write all or not
 
 Proves [CR-1] (a mount's first write finds the head open: else what a cut leaves of it is damage, not a window) and [CR-6] (a name, mode or attribute that arrived
 without the header is believed only on its evidence), and for the whole [CR-2] [CR-3] [CR-4] [CR-5] [CR-7] [CR-8]."""
-import bisect, collections, json, os, random, shutil, struct, subprocess, sys, tempfile, time
+import bisect, os, random, shutil, struct, subprocess, sys, tempfile, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 import vaultkit
@@ -156,10 +156,10 @@ class PowerVault(Vault):
 
 def workload(vault, recorder, rng, sessions, steps):
     scenario = Scenario(vault.mnt, recorder.position, rng)
-    first = None
+    opened = [] # where the log stood
     for session in range(sessions):
+        opened.append(recorder.position())
         vault.open()
-        first = first or recorder.position()
         for i in range(steps):
             scenario.step()
             if rng.random() < 0.03: # a settle between
@@ -168,7 +168,7 @@ def workload(vault, recorder, rng, sessions, steps):
             if rng.random() < 0.1:
                 time.sleep(rng.uniform(0, 0.4)) # ext4 commits by itself
         scenario.promise("close", vault.close, contents=False)
-    return scenario, first
+    return scenario, opened
 
 
 def quiet(vault):
@@ -209,14 +209,16 @@ def verdict(vault, scenario, cut, what):
     check(report.returncode == 0, f"{what}: check after the close: exit {report.returncode}: {report.stdout[:400]}")
 
 
-def cuts_of(log, scenario, first, rng, count):
-    """Records behind which the power goes: half of them inside an operation on names or attributes or around a barrier, half anywhere."""
-    low = bisect.bisect_left(log.ends, first)
+def cuts_of(log, opened, rng, count):
+    """Records behind which the power goes: half of them around a barrier, a quarter soon after a mount began, the rest anywhere. The first mount has no close before it."""
+    low = bisect.bisect_right(log.ends, opened[0])
     high = len(log.ends) - 1
     cuts = [rng.randint(low, high) for _ in range(count)]
     flushes = [i for i in range(low, high + 1) if log.records[i][1] == FLUSH]
     for i in range(0, count, 2):
         cuts[i] = min(high, max(low, rng.choice(flushes) + rng.randint(-4, 2)))
+    for i in range(1, count, 4):
+        cuts[i] = min(high, bisect.bisect_right(log.ends, rng.choice(opened)) + rng.randint(0, 30))
     return sorted(cuts)
 
 
@@ -234,7 +236,7 @@ def one_round(build, seed, only, cuts):
     vault = None
     try:
         vault = PowerVault(build, attach)
-        scenario, first = workload(vault, holder[0], rng, 3, 60 if not LONG else 120)
+        scenario, opened = workload(vault, holder[0], rng, 3, 60 if not LONG else 120)
     finally:
         for v in vaultkit.vaults:
             quiet(v)
@@ -244,7 +246,7 @@ def one_round(build, seed, only, cuts):
     flushes = sum(r[1] == FLUSH for r in log.records)
     print(f"seed {seed}: {len(scenario.ops)} operations, {len(log.records)} records, {flushes} of them barriers, {log.ends[-1] >> 20} MiB", flush=True)
     image = Image(log, os.path.join(vault.work, "image"))
-    for number, last in enumerate(cuts_of(log, scenario, first, rng, cuts)):
+    for number, last in enumerate(cuts_of(log, opened, rng, cuts)):
         keep, pieces, part_seed = rng.choice((0.0, 0.2, 0.5, 0.8, 1.0)), rng.random() < 0.5, rng.random()
         if only is not None and number != only:
             continue

@@ -1,8 +1,10 @@
 """What a workload did and what of it a disk may show after a power cut: the operations with their places in the disk's log, the names after each, each file's
 versions. An operation that had ended by the cut, and that a barrier followed, is there; one that had begun may be there, whole or in part."""
-import os, random, stat
+import ctypes, os, stat
 
 PAGE = 4096
+CLASSES = (b"complete", b"after-unlock", b"always")
+libc = ctypes.CDLL(None, use_errno=True)
 
 
 def noise(rng, n):
@@ -150,6 +152,31 @@ class Scenario:
         act = (lambda: os.removexattr(self.path(p), name)) if value is None else (lambda: os.setxattr(self.path(p), name, value))
         self.op(f"setxattr {p} {name} {value is not None}", act, lambda n: None)
 
+    def quietly(self, what, act):
+        """An operation that changes nothing that the verdict compares; what it leaves must be readable all the same."""
+        self.op(what, act, lambda n: None)
+
+    def chmods(self, p):
+        """More changes than evidence has room for."""
+        for _ in range(40):
+            self.chmod(p)
+
+    def set_class(self, p):
+        value = self.rng.choice(CLASSES)
+        if sum(o is self.names[-1][p] for o in self.names[-1].values()) == 1: # one with several names is refused
+            self.quietly(f"class of {p} {value.decode()}", lambda: os.setxattr(self.path(p), "user.holdfast.class", value))
+
+    def touch_dir(self, p):
+        mode, value = self.rng.choice((0o700, 0o750, 0o755)), noise(self.rng, self.rng.choice((1, 300)))
+        self.quietly(f"chmod directory {p} {mode:o}", lambda: os.chmod(self.path(p), mode))
+        self.quietly(f"setxattr directory {p}", lambda: os.setxattr(self.path(p), "user.d", value))
+
+    def exchange(self, p, q):
+        def act():
+            if libc.renameat2(-100, os.fsencode(self.path(p)), -100, os.fsencode(self.path(q)), 2) != 0:
+                raise OSError(ctypes.get_errno(), f"exchange {p} {q}")
+        self.op(f"exchange {p} {q}", act, lambda n: n.update({p: n[q], q: n[p]}))
+
     def mkdir(self):
         p = self.fresh()
         self.op(f"mkdir {p}", lambda: os.mkdir(self.path(p), 0o700), lambda n: n.__setitem__(p, "dir"))
@@ -204,7 +231,8 @@ class Scenario:
         dirs = self.dirs()[1:]
         empty = [d for d in dirs if not any(x.startswith(d + "/") for x in now)]
         kind = rng.choices(("write", "append", "truncate", "fsync", "create", "replace", "chmod", "setxattr", "mkdir", "rmdir", "symlink", "link", "unlink", "rename",
-                            "rename_over", "rename_dir", "rename_link", "sync_dir", "gap"), (8, 8, 5, 8, 4, 6, 3, 4, 2, 1, 1, 3, 4, 6, 4, 4, 1, 5, 1))[0]
+                            "rename_over", "rename_dir", "rename_link", "sync_dir", "gap", "chmods", "set_class", "touch_dir", "exchange"),
+                           (8, 8, 5, 8, 4, 6, 3, 4, 2, 1, 1, 3, 4, 6, 4, 4, 1, 5, 1, 0.4, 2, 2, 2))[0]
         n = rng.choice((1, 100, 700, 3392, 4064, 9000, rng.randrange(40000)))
         if kind == "write" and size:
             at = rng.randrange(size)
@@ -216,7 +244,7 @@ class Scenario:
             self.write(p, size + rng.randrange(1, 30000), noise(rng, n))
         elif kind == "truncate":
             self.truncate(p, rng.choice((0, rng.randrange(size + 1), rng.randrange(size + 1), size + rng.randrange(9000))))
-        elif kind in ("fsync", "replace", "chmod", "setxattr", "link"):
+        elif kind in ("fsync", "replace", "chmod", "chmods", "setxattr", "set_class", "link"):
             getattr(self, kind)(p)
         elif kind == "create":
             q = self.create()
@@ -233,6 +261,10 @@ class Scenario:
             self.rename(p, self.fresh())
         elif kind == "rename_over":
             self.rename(p, rng.choice(files))
+        elif kind == "touch_dir" and dirs:
+            self.touch_dir(rng.choice(dirs))
+        elif kind == "exchange":
+            self.exchange(p, rng.choice(files))
         elif kind == "rename_link" and links:
             self.rename(rng.choice(links), self.fresh())
         elif kind == "rename_dir" and dirs:
@@ -306,6 +338,8 @@ def see(root):
             try:
                 st = os.lstat(full)
                 if stat.S_ISDIR(st.st_mode):
+                    for n in os.listxattr(full):
+                        os.getxattr(full, n)
                     seen[p] = ("dir",)
                     walk(p)
                 elif stat.S_ISLNK(st.st_mode):
