@@ -24,13 +24,25 @@ enum hf_result hf_evidence_parse(struct hf_span bytes, struct hf_evidence *ret)
     return HF_OK;
 }
 
+/* Of attributes only the last two can be on the disk, of names as many as there are slots: so what is there most often loses its oldest. */
+static void make_room(struct hf_evidence *evidence)
+{
+    uint32_t counts[HF_EVIDENCE_XATTRS + 1] = {0}, at = 0;
+    for (uint32_t i = 0; i < evidence->count; i++)
+        counts[evidence->entries[i].kind]++;
+    for (uint32_t i = 1; i < evidence->count; i++) {
+        if (counts[evidence->entries[i].kind] > counts[evidence->entries[at].kind])
+            at = i;
+    }
+    evidence->count--;
+    memmove(&evidence->entries[at], &evidence->entries[at + 1], (evidence->count - at) * sizeof evidence->entries[0]);
+}
+
 void hf_evidence_add(struct hf_evidence *evidence, enum hf_evidence_kind kind, const uint8_t tag[16], uint32_t epoch)
 {
     HF_ASSERT(evidence->count <= HF_EVIDENCE_MAX);
-    if (evidence->count == HF_EVIDENCE_MAX) {
-        memmove(&evidence->entries[0], &evidence->entries[1], (HF_EVIDENCE_MAX - 1) * sizeof evidence->entries[0]);
-        evidence->count--;
-    }
+    if (evidence->count == HF_EVIDENCE_MAX)
+        make_room(evidence);
     evidence->entries[evidence->count].kind = (uint8_t)kind;
     memcpy(evidence->entries[evidence->count].tag, tag, 16);
     evidence->entries[evidence->count].epoch = epoch;

@@ -26,7 +26,7 @@ struct hf_evidence {
 };
 
 HF_MUST_USE enum hf_result hf_evidence_parse(struct hf_span bytes, struct hf_evidence *ret);
-/* Appends; when full the oldest entry goes (the caller settles the file first, so that this loses nothing). */
+/* Appends; when full the oldest entry of the kind with the most entries goes. */
 void hf_evidence_add(struct hf_evidence *evidence, enum hf_evidence_kind kind, const uint8_t tag[16], uint32_t epoch);
 /* Returns the encoded length. */
 size_t hf_evidence_encode(const struct hf_evidence *evidence, uint8_t out[HF_EVIDENCE_MAX * HF_EVIDENCE_ENTRY_LEN]);

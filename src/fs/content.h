@@ -46,6 +46,10 @@ struct hf_content {
     bool ahead;      /* the disk's file is longer than L(size), by less than a page: the settle cuts it */
     bool filled, filled_seen; /* pages were written inside cover: the settle after they are durable takes them out of it */
     bool cover_moved;         /* since the last hf_content_before_settle */
+    bool attr_ahead;          /* meta's attr_mac and xattr_digest are newer than what is known to be durable: page 0 goes on saying attr_durable, xattr_durable */
+    uint32_t attr_epoch;      /* of the last such change */
+    uint32_t class_epoch;     /* of the last change of class or of its key: evidence under the new one needs a durable header that has it */
+    uint8_t attr_durable[16], xattr_durable[32];
     enum hf_cut cut, cut_seen; /* seen: at the last hf_content_before_settle */
     uint64_t writes;           /* page encryptions under the current generation; dynamic.writes, on disk, runs ahead of it */
     uint64_t length, reach;    /* of the disk's file: as it is, and at least that much of it is durable */
@@ -71,6 +75,10 @@ void hf_content_free(struct hf_content **content);
 HF_MUST_USE enum hf_result hf_content_put_header(struct hf_content *content, uint32_t epoch);
 /* The metadata part alone: at the label. */
 HF_MUST_USE enum hf_result hf_content_put_meta(struct hf_content *content, uint32_t epoch);
+/* [CR-6] Before meta's attr_mac or xattr_digest changes. Page 0 is data and may reach the disk before the journal with the change and its evidence:
+ * so it says what was until hf_content_attr_is_durable, which follows a barrier that came after the change. */
+void hf_content_attr_moves(struct hf_content *content);
+void hf_content_attr_is_durable(struct hf_content *content);
 /* The same file key under the class's current generation, in memory: names and attributes are to be bound anew, then page 0 written. */
 HF_MUST_USE enum hf_result hf_content_rewrap(struct hf_content *content, unsigned class);
 

@@ -38,10 +38,30 @@ static enum hf_result meta_seal(struct hf_content *content, uint32_t epoch, uint
 {
     content->meta.version++;
     content->meta.epoch = epoch;
-    hf_file_meta_encode(&content->meta, out);
-    HF_TRY(meta_mac(&content->header, out, content->meta.mac));
-    hf_file_meta_encode(&content->meta, out);
+    struct hf_file_meta said = content->meta;
+    if (content->attr_ahead) {
+        memcpy(said.attr_mac, content->attr_durable, sizeof said.attr_mac);
+        memcpy(said.xattr_digest, content->xattr_durable, sizeof said.xattr_digest);
+    }
+    hf_file_meta_encode(&said, out);
+    HF_TRY(meta_mac(&content->header, out, said.mac));
+    hf_file_meta_encode(&said, out);
     return HF_OK;
+}
+
+void hf_content_attr_moves(struct hf_content *content)
+{
+    if (!content->attr_ahead) {
+        memcpy(content->attr_durable, content->meta.attr_mac, sizeof content->attr_durable);
+        memcpy(content->xattr_durable, content->meta.xattr_digest, sizeof content->xattr_durable);
+    }
+    content->attr_ahead = true;
+    content->attr_epoch = hf_epoch;
+}
+
+void hf_content_attr_is_durable(struct hf_content *content)
+{
+    content->attr_ahead = false;
 }
 
 static enum hf_result label(struct hf_content *content)

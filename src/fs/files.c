@@ -30,7 +30,7 @@ static enum hf_result evidence_read(int fd, struct hf_evidence *ret)
 
 int hf_evidence_put(struct hf_node *file, enum hf_evidence_kind kind, const uint8_t value[16])
 {
-    const struct hf_content *content = file->content;
+    struct hf_content *content = file->content;
     struct hf_evidence evidence = {0};
     uint8_t tag[16], bytes[HF_EVIDENCE_MAX * HF_EVIDENCE_ENTRY_LEN];
     uint32_t epoch = hf_epoch_now(), lent;
@@ -40,7 +40,11 @@ int hf_evidence_put(struct hf_node *file, enum hf_evidence_kind kind, const uint
     if (result != HF_OK)
         return -hf_errno(result);
     hf_evidence_add(&evidence, kind, tag, epoch);
-    int failed = hf_lend(file->fd, 0600, &lent);
+    int failed = content->class_epoch > hf_settled ? hf_disk->fdatasync(file->fd) : 0;
+    if (failed)
+        return failed;
+    content->class_epoch = 0;
+    failed = hf_lend(file->fd, 0600, &lent);
     if (!failed)
         failed = hf_disk->fsetxattr(file->fd, HF_EVIDENCE_XATTR, bytes, hf_evidence_encode(&evidence, bytes), 0);
     hf_lend_back(file->fd, lent);
@@ -221,6 +225,10 @@ int hf_file_rewrap(struct hf_node *file, unsigned class)
         failed = -EMLINK;
     if (!failed)
         failed = hf_xattr_rebind(file);
+    if (!failed && (file->stale || file->evidence)) /* the new header knows no old name and no old attributes: what is must be durable */
+        failed = hf_disk->fsync(file->fd);
+    if (!failed)
+        hf_content_attr_is_durable(content);
     if (!failed)
         failed = hf_node_plain(file, plain);
     struct hf_file_meta before = content->meta;
@@ -241,6 +249,7 @@ int hf_file_rewrap(struct hf_node *file, unsigned class)
             failed = hf_xattr_digest(file, content->meta.xattr_digest);
         if (!failed)
             failed = -hf_errno(hf_content_put_header(content, hf_epoch_now()));
+        content->class_epoch = hf_epoch_now();
         if (failed) {
             content->meta = before;
             content->header = header_before;

@@ -1,6 +1,6 @@
 /* The settle: what is dirty becomes durable, the head says so, then what only bridged the time between goes.
  *
- * Order: the epoch is raised and the list taken (namespace stopped for that moment); headers whose names or attributes changed are written with the old epoch;
+ * Order: the epoch is raised and the list taken (namespace stopped for that moment); when attributes changed, syncfs; headers whose names or attributes changed are written with the old epoch;
  * syncfs; the enclave advances the head; evidence, clipped pages and cut tails follow. Source: spec/35-crash.md [CR-1] [CR-6]. */
 #include "fs/settle.h"
 
@@ -29,6 +29,7 @@ static struct hf_node *list;
 static uint64_t list_len;
 static bool names_dirty; /* something changed that has no node on the list */
 static uint64_t dirty_since_ms;
+static atomic_bool attr_moved; /* a file's mode, owner or extended attributes: the settle has a barrier before the headers */
 
 uint32_t hf_epoch_now(void)
 {
@@ -50,6 +51,11 @@ void hf_dirty(struct hf_node *node)
         hf_node_ref(node);
     }
     pthread_mutex_unlock(&list_lock);
+}
+
+void hf_attr_moved(void)
+{
+    atomic_store(&attr_moved, true);
 }
 
 uint64_t hf_dirty_count(void)
@@ -88,6 +94,10 @@ static int write_header(struct hf_node *file, uint32_t epoch)
         bool write = file->stale || content->header_due;
         bool touch = write || content->ahead || content->cut != HF_CUT_NONE;
         failed = touch ? hf_disk->fstat(file->fd, &st) : 0;
+        if (!failed && content->attr_ahead && content->attr_epoch > epoch) /* it changed behind the first barrier */
+            failed = hf_disk->fsync(file->fd);
+        if (!failed)
+            hf_content_attr_is_durable(content);
         if (!failed && unsealed)
             failed = -hf_errno(hf_content_before_settle(content, epoch));
         else if (!failed && write)
@@ -195,12 +205,18 @@ static int settle(void)
     int failed = take(&taken, &epoch);
     if (failed)
         return failed;
-    for (size_t i = 0; i < taken.len; i++) {
+    /* [CR-6] A header vouches for a mode, an owner or attributes only when they are durable. */
+    bool moved_attr = atomic_exchange(&attr_moved, false);
+    int barrier = moved_attr ? hf_disk->syncfs(hf_node_of(HF_TREE_ROOT)->fd) : 0;
+    failed = barrier;
+    for (size_t i = 0; i < taken.len && !barrier; i++) {
         int one = write_header(taken.nodes[i], epoch);
         failed = failed ? failed : one;
     }
     if (!failed)
         failed = hf_disk->syncfs(hf_node_of(HF_TREE_ROOT)->fd);
+    if (failed && moved_attr)
+        hf_attr_moved();
     /* Until every class was scanned after an unclean stop the window stays open. */
     bool advance = !failed && !hf_unclean;
     if (advance)

@@ -14,6 +14,8 @@ extern bool hf_fresh;
 
 /* Puts a node (or, NULL, just the namespace) on the list; then read the epoch, then write. */
 void hf_dirty(struct hf_node *node);
+/* A file's mode, owner or extended attributes changed: see hf_content_attr_moves. */
+void hf_attr_moved(void);
 /* The epoch of changes made now. */
 uint32_t hf_epoch_now(void);
 /* Syncs the dirty files that were made in this directory and never synced. */

@@ -92,6 +92,8 @@ static int set_file(struct hf_node *file, const struct stat *from, const struct 
         failed = apply(file->fd, from, to);
     }
     if (!failed) {
+        hf_content_attr_moves(file->content);
+        hf_attr_moved();
         memcpy(file->content->meta.attr_mac, mac, sizeof mac);
         hf_file_mode_is(file, to->st_mode);
         file->stale = true;

@@ -78,6 +78,7 @@ ssize_t hf_tree_write(uint64_t id, uint64_t offset, const uint8_t *data, size_t 
 int hf_tree_fsync(uint64_t id, bool data_only)
 {
     struct hf_node *file;
+    /* Size and proof lie in the data, names and attributes in the disk's journal. */
     int failed = use(id, true, &file);
     if (failed)
         return failed;
@@ -92,7 +93,7 @@ int hf_tree_fsync(uint64_t id, bool data_only)
         failed = hf_disk->futimens(file->fd, times);
     }
     if (!failed)
-        failed = -hf_errno(hf_content_fsync(file->content)); /* size and proof lie in the data */
+        failed = -hf_errno(hf_content_fsync(file->content));
     if (!failed && !data_only)
         failed = hf_disk->fsync(file->fd); /* times, mode, owner */
     hf_file_keep_mode(file);

@@ -374,6 +374,8 @@ static int change(struct bearer *bearer, const char *disk_name, struct hf_span v
     failed = value.data ? hf_disk->fsetxattr(bearer->fd, disk_name, value.data, value.len, flags) : hf_disk->fremovexattr(bearer->fd, disk_name);
     hf_lend_back(bearer->fd, lent);
     if (!failed && !bearer->is_dir) {
+        hf_content_attr_moves(node->content);
+        hf_attr_moved();
         memcpy(node->content->meta.xattr_digest, fresh, sizeof fresh);
         node->stale = true;
     }
