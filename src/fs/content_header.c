@@ -80,6 +80,10 @@ static enum hf_result label(struct hf_content *content)
     if (!hf_equal_ct(mac, content->meta.mac, sizeof mac))
         return HF_DAMAGED;
     content->in_window = content->meta.epoch > hf_settled;
+    if (!content->in_window) { /* old names need no place any more */
+        memset(content->meta.slots[content->meta.current], 0, (size_t)(HF_SLOTS - content->meta.current) * HF_SLOT_LEN);
+        content->meta.old = 0;
+    }
     return HF_OK;
 }
 

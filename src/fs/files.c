@@ -40,6 +40,7 @@ int hf_evidence_put(struct hf_node *file, enum hf_evidence_kind kind, const uint
     if (result != HF_OK)
         return -hf_errno(result);
     hf_evidence_add(&evidence, kind, tag, epoch);
+    /* [CR-6] The tag is under the class's key: a header that names that key must be there before. */
     int failed = content->class_epoch > hf_settled ? hf_disk->fdatasync(file->fd) : 0;
     if (failed)
         return failed;

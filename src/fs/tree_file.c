@@ -78,7 +78,7 @@ ssize_t hf_tree_write(uint64_t id, uint64_t offset, const uint8_t *data, size_t 
 int hf_tree_fsync(uint64_t id, bool data_only)
 {
     struct hf_node *file;
-    /* Size and proof lie in the data, names and attributes in the disk's journal. */
+    /* [CR-9] Size and proof lie in the data, names and attributes in the disk's journal. */
     int failed = use(id, true, &file);
     if (failed)
         return failed;

@@ -198,11 +198,12 @@ int hf_tree_rmdir(uint64_t parent, const char *name)
 
 /* --- rename --- */
 
-/* ext4 and btrfs write a file's data before a rename puts it over another; elsewhere a file never synced is synced first. */
+/* btrfs writes a file's data before a rename puts it over another; elsewhere a file never synced is synced first: ext4 only starts to write
+ * (auto_da_alloc), and with dioread_nolock, its default, the journal can have the rename without the data. */
 static bool disk_orders_renames(int fd)
 {
     struct statfs st;
-    return fstatfs(fd, &st) == 0 && ((unsigned)st.f_type == EXT4_SUPER_MAGIC || (unsigned)st.f_type == BTRFS_SUPER_MAGIC);
+    return fstatfs(fd, &st) == 0 && (unsigned)st.f_type == BTRFS_SUPER_MAGIC;
 }
 
 /* What goes with a name that moves: a file's evidence, a directory's next record. */

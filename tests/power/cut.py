@@ -6,7 +6,7 @@ vault: what an fsync promised is there, the rest is old, new, cut or absent, not
 cut.py BUILD [SEED [CUT]]; HF_LONG=1: hundreds of cuts. Of each write all or nothing arrives, or each 4 KiB of it for itself.
 
 Proves [CR-1] (a mount's first write finds the head open: else what a cut leaves of it is damage, not a window) and [CR-6] (a name, mode or attribute that arrived
-without the header is believed only on its evidence), and for the whole [CR-2] [CR-3] [CR-4] [CR-5] [CR-7] [CR-8]."""
+without the header is believed only on its evidence), [CR-9] (what fsync promised of mode and attributes), and for the whole [CR-2] [CR-3] [CR-4] [CR-5] [CR-7] [CR-8]."""
 import bisect, os, random, shutil, struct, subprocess, sys, tempfile, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))

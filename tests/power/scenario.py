@@ -16,6 +16,7 @@ class Object:
 
     def __init__(self, number, at, mode):
         self.number, self.versions, self.modes, self.xattrs, self.floors = number, [(at, b"")], [(at, mode)], [(at, {})], []
+        self.linked = False
         self.replaced = None # the operation that put it over another file: whoever sees that sees the file
 
     def content(self):
@@ -163,7 +164,7 @@ class Scenario:
 
     def set_class(self, p):
         value = self.rng.choice(CLASSES)
-        if sum(o is self.names[-1][p] for o in self.names[-1].values()) == 1: # one with several names is refused
+        if not self.names[-1][p].linked: # one with several names is refused
             self.quietly(f"class of {p} {value.decode()}", lambda: os.setxattr(self.path(p), "user.holdfast.class", value))
 
     def touch_dir(self, p):
@@ -190,6 +191,7 @@ class Scenario:
 
     def link(self, p):
         q = self.fresh()
+        self.names[-1][p].linked = True
         self.op(f"link {p} {q}", lambda: os.link(self.path(p), self.path(q)), lambda n: n.__setitem__(q, n[p]))
 
     def unlink(self, p):
