@@ -59,9 +59,9 @@ class Attached:
 class Recorder:
     """The logging disk at `folder`/disk."""
 
-    def __init__(self, build, folder, log):
+    def __init__(self, build, folder, log, image="-"):
         self.folder, self.log = folder, log
-        self.words = [os.path.join(build, "tests", "power_recorder"), log, str(DISK), folder]
+        self.words = [os.path.join(build, "tests", "power_recorder"), log, str(DISK), image, folder]
 
     def __enter__(self):
         self.process = subprocess.Popen(self.words)
@@ -104,10 +104,10 @@ class Log:
 
 
 class Image:
-    """The disk as of its barriers; cuts must come in rising order."""
+    """The disk as of its barriers; cuts must come in rising order. first: what it held before the log."""
 
-    def __init__(self, log, path):
-        self.log, self.path, self.durable, self.next = log, path, bytearray(DISK), 0
+    def __init__(self, log, path, first=None):
+        self.log, self.path, self.durable, self.next = log, path, first or bytearray(DISK), 0
 
     def cut(self, last, keep, pieces, rng):
         """Power goes behind record `last`. Returns how many writes were in doubt and how many of them (or of their 4 KiB) came."""
@@ -254,6 +254,9 @@ def one_round(build, seed, only, cuts):
         before = vaultkit.failed
         what = f"seed {seed} cut {number}: behind record {last}, {doubt} writes in doubt, {keep} of {'4 KiB each' if pieces else 'them'} kept"
         try:
+            if number % 4 == 3:
+                what += ", " + cut_again(build, vault, image, random.Random(part_seed))
+                shutil.copy(image.path, image.path + "2")
             with Attached(image.path, vault.disk):
                 try:
                     verdict(vault, scenario, log.ends[last], what)
@@ -267,8 +270,29 @@ def one_round(build, seed, only, cuts):
     vaultkit.vaults.remove(vault)
 
 
+def cut_again(build, vault, image, rng):
+    """The power goes a second time, while the programs recover from the first."""
+    with open(image.path, "rb") as f:
+        first = bytearray(f.read())
+    path = os.path.join(vault.work, "log2")
+    with Recorder(build, vault.recorder_at, path, image.path) as recorder:
+        with Attached(os.path.join(vault.recorder_at, "disk"), vault.disk):
+            began = recorder.position()
+            vault.open(want=None)
+            quiet(vault)
+    log = Log(path)
+    low = bisect.bisect_right(log.ends, began)
+    if low >= len(log.ends):
+        return "and again, before the first write"
+    last = rng.randint(low, len(log.ends) - 1)
+    Image(log, image.path, first).cut(last, rng.choice((0.0, 0.5, 1.0)), True, rng)
+    return f"and again behind record {last} of {len(log.ends)} of the recovery"
+
+
 def keep_failure(vault, image, log, last, doubt, scenario, folder, how):
     os.makedirs(folder, exist_ok=True)
+    if os.path.exists(image.path + "2"): # what the second cut left
+        os.rename(image.path + "2", f"{folder}/image2")
     image.cut(last, how[0], how[1], random.Random(how[2]))
     shutil.copy(image.path, f"{folder}/image")
     shutil.copytree(vault.env["XDG_STATE_HOME"], f"{folder}/state", dirs_exist_ok=True)

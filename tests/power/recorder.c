@@ -1,11 +1,12 @@
 /* A disk that can lose its power: a FUSE mount with the one file `disk`, which lies in memory; what arrives is appended to a log, in its order.
  *
- * recorder LOG BYTES MOUNTPOINT [FUSE OPTIONS]. A record of the log: offset u64 | length u64 | bytes; offset ~0, length 0: a flush, what came before it is durable.
+ * recorder LOG BYTES IMAGE MOUNTPOINT: it begins with what the file IMAGE holds, or, "-", with zeros. A record of the log: offset u64 | length u64 | bytes; offset ~0, length 0: a flush, what came before it is durable.
  * A loop device of the file sends each of its writes here (direct_io) and its barriers as fsync. One thread: what a flush follows has been answered. */
 #define FUSE_USE_VERSION 314
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,11 +90,25 @@ static int on_fsync(const char *path, int data_only, struct fuse_file_info *file
     return put(head, sizeof head);
 }
 
+static bool load(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? -1 : 0;
+    for (uint64_t at = 0; at < disk_len && fd >= 0; at += (uint64_t)got) {
+        got = read(fd, disk + at, disk_len - at);
+        if (got <= 0)
+            break;
+    }
+    if (fd >= 0)
+        (void)close(fd);
+    return got > 0;
+}
+
 int main(int argc, char **argv)
 {
     const struct fuse_operations operations = {.getattr = on_getattr, .open = on_open, .read = on_read, .write = on_write, .fsync = on_fsync};
-    if (argc < 4) {
-        (void)fprintf(stderr, "usage: recorder LOG BYTES MOUNTPOINT [FUSE OPTIONS]\n");
+    if (argc != 5) {
+        (void)fprintf(stderr, "usage: recorder LOG BYTES IMAGE|- MOUNTPOINT\n");
         return 2;
     }
     disk_len = strtoull(argv[2], NULL, 10);
@@ -103,9 +118,10 @@ int main(int argc, char **argv)
         perror("recorder");
         return 1;
     }
-    char *words[16] = {argv[0], "-f", "-s"};
-    int count = 3;
-    for (int i = 3; i < argc && count < 15; i++)
-        words[count++] = argv[i];
-    return fuse_main(count, words, &operations, NULL);
+    if (strcmp(argv[3], "-") != 0 && !load(argv[3])) {
+        perror("recorder: the image");
+        return 1;
+    }
+    char *words[] = {argv[0], (char[]){"-f"}, (char[]){"-s"}, argv[4], NULL};
+    return fuse_main(4, words, &operations, NULL);
 }

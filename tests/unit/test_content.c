@@ -741,6 +741,36 @@ TEST(ranges_of_fallocate)
     hf_content_free(&file);
 }
 
+/* [CR-6] Until a barrier the header says the attributes that were; old names take a place in a window alone. */
+TEST(what_a_header_says_of_its_file)
+{
+    struct hf_content *file = NULL, *label = NULL;
+    make_settled(0, &file, 100);
+    uint32_t settled = hf_settled;
+    hf_content_attr_moves(file);
+    file->meta.attr_mac[0] ^= 1;
+    hf_content_attr_moves(file);
+    file->meta.xattr_digest[0] ^= 1;
+    file->meta.current = 1;
+    file->meta.old = 2;
+    memset(file->meta.slots, 7, 3 * HF_SLOT_LEN);
+    for (int durable = 0; durable < 2; durable++) {
+        if (durable)
+            hf_content_attr_is_durable(file);
+        CHECK_INT(durable ? hf_content_put_header(file, settled + 1) : hf_content_put_meta(file, settled + 1), HF_OK);
+        CHECK_INT(hf_content_label(0, &label), HF_OK);
+        CHECK((memcmp(label->meta.attr_mac, file->meta.attr_mac, 16) == 0) == durable);
+        CHECK((memcmp(label->meta.xattr_digest, file->meta.xattr_digest, 32) == 0) == durable);
+        CHECK(label->in_window && label->meta.old == 2);
+        hf_content_free(&label);
+    }
+    hf_settled = settled + 1;
+    CHECK_INT(hf_content_label(0, &label), HF_OK);
+    CHECK(!label->in_window && label->meta.current == 1 && label->meta.old == 0 && label->meta.slots[0][0] == 7 && label->meta.slots[1][0] == 0);
+    hf_content_free(&label);
+    hf_content_free(&file);
+}
+
 /* What libcrypto keeps for good is found from the secret arena alone, where the leak checker does not look. */
 const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)

@@ -440,6 +440,11 @@ TEST(evidence_flips_and_lengths)
     CHECK_INT(hf_evidence_parse(HF_SPAN(bytes, len + HF_EVIDENCE_ENTRY_LEN), &evidence), HF_DAMAGED); /* a 33rd */
     CHECK_INT(hf_evidence_parse(HF_SPAN(NULL, 0), &evidence), HF_OK);
     CHECK_INT(evidence.count, 0);
+    hf_evidence_add(&evidence, HF_EVIDENCE_NAME, (const uint8_t[16]){9}, 100);
+    for (uint32_t i = 0; i < 100; i++)
+        hf_evidence_add(&evidence, HF_EVIDENCE_ATTR, (const uint8_t[16]){(uint8_t)i}, 100);
+    CHECK(evidence.count == HF_EVIDENCE_MAX && evidence.entries[0].kind == HF_EVIDENCE_NAME); /* many attributes push out no name */
+    CHECK_INT(evidence.entries[31].tag[0], 99);
 }
 
 CHECK_MAIN()
