@@ -5,7 +5,7 @@ vault: what an fsync promised is there, the rest is old, new, cut or absent, not
 
 cut.py BUILD [SEED [CUT]]; HF_LONG=1: hundreds of cuts. Of each write all or nothing arrives, or each 4 KiB of it for itself.
 
-Proves [CR-1] (a mount's first write finds the head open: else what a cut leaves of it is damage, not a window) and [CR-6] (a name, mode or attribute that arrived
+Proves [CR-1] (from the first moment of a mount to its close the head on the disk says open) and [CR-6] (a name, mode or attribute that arrived
 without the header is believed only on its evidence), [CR-9] (what fsync promised of mode and attributes), and for the whole [CR-2] [CR-3] [CR-4] [CR-5] [CR-7] [CR-8]."""
 import bisect, os, random, shutil, struct, subprocess, sys, tempfile, time
 
@@ -18,6 +18,7 @@ LONG = os.environ.get("HF_LONG") == "1"
 KEEP = os.environ.get("HF_POWER_KEEP") # a folder for what fails: the image, the element's state, the passcode, the operations
 BLOCK, DISK = 4096, 64 << 20
 FLUSH = (1 << 64) - 1
+HEAD_STATE_AT, HEAD_OPEN = 28, 2
 
 
 def run(*words):
@@ -156,10 +157,11 @@ class PowerVault(Vault):
 
 def workload(vault, recorder, rng, sessions, steps):
     scenario = Scenario(vault.mnt, recorder.position, rng)
-    opened = [] # where the log stood
+    mounts = [] # where the log stood before the open, after it, and before the close
     for session in range(sessions):
-        opened.append(recorder.position())
+        before = recorder.position()
         vault.open()
+        at = recorder.position()
         for i in range(steps):
             scenario.step()
             if rng.random() < 0.03: # a settle between
@@ -167,8 +169,9 @@ def workload(vault, recorder, rng, sessions, steps):
                 vault.run("unlock", vault.path, "--passcode-fd", "0")
             if rng.random() < 0.1:
                 time.sleep(rng.uniform(0, 0.4)) # ext4 commits by itself
+        mounts.append((before, at, recorder.position()))
         scenario.promise("close", vault.close, contents=False)
-    return scenario, opened
+    return scenario, mounts
 
 
 def quiet(vault):
@@ -176,6 +179,11 @@ def quiet(vault):
         vault.run("close", vault.path, "--force", passcode=False, want=None, timeout=20)
     except (OSError, subprocess.SubprocessError):
         pass
+
+
+def head_state(vault):
+    with open(os.path.join(vault.path, ".holdfast", "head"), "rb") as f:
+        return f.read()[HEAD_STATE_AT]
 
 
 def verdict(vault, scenario, cut, what):
@@ -209,16 +217,16 @@ def verdict(vault, scenario, cut, what):
     check(report.returncode == 0, f"{what}: check after the close: exit {report.returncode}: {report.stdout[:400]}")
 
 
-def cuts_of(log, opened, rng, count):
-    """Records behind which the power goes: half of them around a barrier, a quarter soon after a mount began, the rest anywhere. The first mount has no close before it."""
-    low = bisect.bisect_right(log.ends, opened[0])
+def cuts_of(log, mounts, rng, count):
+    """Records behind which the power goes: half of them around a barrier, a quarter just after an open returned, the rest anywhere. The first mount has no close before it."""
+    low = bisect.bisect_right(log.ends, mounts[0][0])
     high = len(log.ends) - 1
     cuts = [rng.randint(low, high) for _ in range(count)]
     flushes = [i for i in range(low, high + 1) if log.records[i][1] == FLUSH]
     for i in range(0, count, 2):
         cuts[i] = min(high, max(low, rng.choice(flushes) + rng.randint(-4, 2)))
     for i in range(1, count, 4):
-        cuts[i] = min(high, bisect.bisect_right(log.ends, rng.choice(opened)) + rng.randint(0, 30))
+        cuts[i] = min(high, bisect.bisect_right(log.ends, rng.choice(mounts)[1]) - 1 + rng.choice((0, 0, 1, 2, 5, 20)))
     return sorted(cuts)
 
 
@@ -236,7 +244,7 @@ def one_round(build, seed, only, cuts):
     vault = None
     try:
         vault = PowerVault(build, attach)
-        scenario, opened = workload(vault, holder[0], rng, 3, 60 if not LONG else 120)
+        scenario, mounts = workload(vault, holder[0], rng, 3, 60 if not LONG else 120)
     finally:
         for v in vaultkit.vaults:
             quiet(v)
@@ -246,7 +254,7 @@ def one_round(build, seed, only, cuts):
     flushes = sum(r[1] == FLUSH for r in log.records)
     print(f"seed {seed}: {len(scenario.ops)} operations, {len(log.records)} records, {flushes} of them barriers, {log.ends[-1] >> 20} MiB", flush=True)
     image = Image(log, os.path.join(vault.work, "image"))
-    for number, last in enumerate(cuts_of(log, opened, rng, cuts)):
+    for number, last in enumerate(cuts_of(log, mounts, rng, cuts)):
         keep, pieces, part_seed = rng.choice((0.0, 0.2, 0.5, 0.8, 1.0)), rng.random() < 0.5, rng.random()
         if only is not None and number != only:
             continue
@@ -254,11 +262,14 @@ def one_round(build, seed, only, cuts):
         before = vaultkit.failed
         what = f"seed {seed} cut {number}: behind record {last}, {doubt} writes in doubt, {keep} of {'4 KiB each' if pieces else 'them'} kept"
         try:
-            if number % 4 == 3:
+            twice = number % 4 == 3
+            if twice:
                 what += ", " + cut_again(build, vault, image, random.Random(part_seed))
                 shutil.copy(image.path, image.path + "2")
             with Attached(image.path, vault.disk):
                 try:
+                    if not twice and any(at <= log.ends[last] <= closing for _, at, closing in mounts):
+                        check(head_state(vault) == HEAD_OPEN, f"{what}: the head says open: {head_state(vault)}")
                     verdict(vault, scenario, log.ends[last], what)
                 finally:
                     quiet(vault)
