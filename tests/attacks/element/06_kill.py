@@ -75,7 +75,8 @@ for _ in range(100):  # not root: the enclave and element are not to be seen, bu
     time.sleep(0.05)
 element = json.loads(status.stdout)["element"] if status.returncode == 0 else {"failed": -1}
 holds(element["failed"] >= answers, f"answered {answers}, counted {element['failed']}")
-check(killed > 30 and answers > 5 and len(by_name) >= 3, f"{killed} killed ({by_name}), {answers} answered: too few to prove anything")
+seen = 3 if os.geteuid() == 0 else 2  # a plain user can't see the enclave and the element, and so not pick them
+check(killed > 30 and answers > 5 and len(by_name) >= seen, f"{killed} killed ({by_name}), {answers} answered: too few to prove anything")
 holds(start("passcode", vault, "--passcode-fd", "0", "--new-passcode-fd", "0", lines=["314159", "271828"]).wait() == 0, "the right one still opens")
 print(f"killed {by_name}, answered {answers}, counted {element['failed']}")
 tpm.close()
