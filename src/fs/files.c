@@ -316,7 +316,6 @@ int hf_file_truncate(struct hf_node *file, uint64_t size)
     const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_NOW}};
     bool same = size == file->content->dynamic.size;
     hf_dirty(file);
-    file->changes++;
     int failed = -hf_errno(hf_content_truncate(file->content, size));
     hf_file_keep_mode(file);
     return failed || !same ? failed : hf_disk->futimens(file->fd, times);

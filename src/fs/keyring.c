@@ -111,30 +111,6 @@ enum hf_result hf_keyring_refresh(void)
     return result;
 }
 
-enum hf_result hf_keyring_info(uint8_t ret_vault_id[16], uint32_t *ret_available, uint32_t *ret_meta)
-{
-    uint8_t out[16];
-    struct hf_writer request;
-    struct hf_reader body;
-    hf_message_begin(&request, out, sizeof out, HF_KEYS_INFO);
-    pthread_mutex_lock(&channel);
-    enum hf_result result = ask(&request, &body);
-    if (result == HF_OK) {
-        struct hf_span vault_id = hf_read_view(&body, 16);
-        uint32_t available = hf_read_u32(&body), meta = hf_read_u32(&body);
-        for (unsigned class = HF_CLASS_FIRST; class <= HF_CLASS_LAST; class++)
-            (void)hf_read_u32(&body); /* the current generation: comes with its keys */
-        result = hf_reader_end(&body);
-        if (result == HF_OK) {
-            memcpy(ret_vault_id, vault_id.data, 16);
-            *ret_available = available;
-            *ret_meta = meta;
-        }
-    }
-    pthread_mutex_unlock(&channel);
-    return result;
-}
-
 /* state held. NULL when it is not there. */
 static struct class_keys *find(unsigned class, uint32_t generation)
 {

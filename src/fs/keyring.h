@@ -15,8 +15,6 @@
 HF_MUST_USE enum hf_result hf_keyring_start(int socket);
 /* Asks for the class keys again. */
 HF_MUST_USE enum hf_result hf_keyring_refresh(void);
-/* The vault, and for which classes (HF_CLASS_BIT) the enclave has the class key and the metadata key now. */
-HF_MUST_USE enum hf_result hf_keyring_info(uint8_t ret_vault_id[16], uint32_t *ret_available, uint32_t *ret_meta);
 bool hf_keyring_has_name(unsigned class);
 /* The current one; 0: not even the metadata key is there. */
 uint32_t hf_keyring_generation(unsigned class);

@@ -58,7 +58,6 @@ struct hf_node {
     bool stale;        /* the header in memory is newer than the disk's (names, attributes): the settle writes it */
     bool evidence;     /* user.hf is set */
     bool unsynced;     /* made since the last settle and never fsynced */
-    uint32_t changes;  /* counts data writes */
     struct stat *last; /* an unlinked object without a descriptor: what it was */
     struct hf_content *content;
     struct hf_dir dir;

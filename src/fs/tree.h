@@ -70,7 +70,6 @@ int hf_tree_link(uint64_t id, uint64_t new_parent, const char *new_name, struct 
 
 /* An opened file counts one for hf_tree_release. Reads and writes name the node alone; the kernel has checked the access mode. */
 int hf_tree_create(uint64_t parent, const char *name, mode_t mode, int flags, const struct hf_caller *caller, struct hf_entry *ret);
-int hf_tree_tmpfile(uint64_t parent, mode_t mode, const struct hf_caller *caller, struct hf_entry *ret);
 int hf_tree_open(uint64_t id, int flags); /* O_TRUNC is honoured */
 void hf_tree_release(uint64_t id);
 ssize_t hf_tree_read(uint64_t id, uint64_t offset, size_t len, uint8_t *out); /* len <= HF_MAX_IO; short only at the end */

@@ -17,6 +17,22 @@ static int use(uint64_t id, bool exclusive, struct hf_node **ret)
     return *ret ? hf_file_use(*ret, exclusive) : -ESTALE;
 }
 
+/* Around a change of a file's data. */
+static int change_begin(uint64_t id, struct hf_node **ret)
+{
+    int failed = use(id, true, ret);
+    if (!failed)
+        hf_dirty(*ret);
+    return failed;
+}
+
+static int change_end(struct hf_node *file, enum hf_result result)
+{
+    hf_file_keep_mode(file);
+    hf_file_done(file);
+    return -hf_errno(result);
+}
+
 int hf_tree_open(uint64_t id, int flags)
 {
     struct hf_node *file;
@@ -64,14 +80,9 @@ ssize_t hf_tree_read(uint64_t id, uint64_t offset, size_t len, uint8_t *out)
 ssize_t hf_tree_write(uint64_t id, uint64_t offset, const uint8_t *data, size_t len)
 {
     struct hf_node *file;
-    int failed = use(id, true, &file);
-    if (failed)
-        return failed;
-    hf_dirty(file);
-    file->changes++;
-    failed = -hf_errno(hf_content_write(file->content, offset, data, len));
-    hf_file_keep_mode(file);
-    hf_file_done(file);
+    int failed = change_begin(id, &file);
+    if (!failed)
+        failed = change_end(file, hf_content_write(file->content, offset, data, len));
     return failed ? failed : (ssize_t)len;
 }
 
@@ -123,15 +134,8 @@ int hf_tree_fsyncdir(uint64_t id)
 int hf_tree_fallocate(uint64_t id, int mode, uint64_t offset, uint64_t len)
 {
     struct hf_node *file;
-    int failed = use(id, true, &file);
-    if (failed)
-        return failed;
-    hf_dirty(file);
-    file->changes++;
-    failed = -hf_errno(hf_content_fallocate(file->content, mode, offset, len));
-    hf_file_keep_mode(file);
-    hf_file_done(file);
-    return failed;
+    int failed = change_begin(id, &file);
+    return failed ? failed : change_end(file, hf_content_fallocate(file->content, mode, offset, len));
 }
 
 int64_t hf_tree_seek(uint64_t id, uint64_t offset, int whence)

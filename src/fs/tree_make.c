@@ -197,11 +197,22 @@ int hf_tree_create(uint64_t parent, const char *name, mode_t mode, int flags, co
     return failed;
 }
 
+/* What has no descriptor to change its owner by: a device, FIFO, socket or symlink that was just made. */
+static int give_by_name(struct hf_node *dir, int dir_fd, const char *name, struct hf_place *place, const struct hf_caller *caller, struct hf_entry *ret)
+{
+    struct stat up;
+    int failed = hf_disk->fstat(dir_fd, &up);
+    if (!failed && geteuid() == 0)
+        failed = hf_disk->fchownat(dir_fd, place->backing, caller->uid, up.st_mode & S_ISGID ? (gid_t)-1 : caller->gid);
+    if (!failed)
+        failed = hf_disk->fstatat(dir_fd, place->backing, &place->st);
+    return failed ? failed : hf_tree_entry(dir, name, place, ret);
+}
+
 int hf_tree_mknod(uint64_t parent, const char *name, mode_t mode, dev_t rdev, const struct hf_caller *caller, struct hf_entry *ret)
 {
     struct hf_node *dir, *file = NULL;
     struct hf_place place;
-    struct stat up;
     int dir_fd;
     int failed = begin(parent, name, &dir, &dir_fd, &place);
     if (failed)
@@ -209,49 +220,14 @@ int hf_tree_mknod(uint64_t parent, const char *name, mode_t mode, dev_t rdev, co
     if (S_ISREG(mode)) {
         struct hf_file_birth birth = {.class = hf_dir_class(dir), .kind = HF_KIND_REGULAR};
         failed = make_file(dir, dir_fd, name, &place, (mode & 07777) == HF_LONG_LINK_MODE ? 0 : mode, caller, &birth, &file);
-        if (!failed) {
+        if (!failed)
             failed = answer(file, 0, ret);
-        }
     } else {
         failed = hf_disk->mknodat(dir_fd, place.backing, mode, rdev);
         if (!failed)
-            failed = hf_disk->fstat(dir_fd, &up);
-        if (!failed && geteuid() == 0)
-            failed = hf_disk->fchownat(dir_fd, place.backing, caller->uid, up.st_mode & S_ISGID ? (gid_t)-1 : caller->gid);
-        if (!failed)
-            failed = hf_disk->fstatat(dir_fd, place.backing, &place.st);
-        if (!failed)
-            failed = hf_tree_entry(dir, name, &place, ret);
+            failed = give_by_name(dir, dir_fd, name, &place, caller, ret);
     }
     end(dir, dir_fd, &place, failed);
-    return failed;
-}
-
-int hf_tree_tmpfile(uint64_t parent, mode_t mode, const struct hf_caller *caller, struct hf_entry *ret)
-{
-    struct hf_node *dir, *file = NULL;
-    struct stat st;
-    int failed = hf_tree_enter(parent, true, &dir);
-    if (failed)
-        return failed;
-    int dir_fd = hf_dir_use(dir), fd = dir_fd;
-    if (dir_fd >= 0) {
-        fd = hf_disk->openat(dir_fd, ".", O_RDWR | O_TMPFILE, mode & 07777);
-        failed = fd < 0 ? fd : give_to(fd, dir_fd, caller, &st);
-        struct hf_file_birth birth = {.class = hf_dir_class(dir), .kind = HF_KIND_REGULAR, .mode = failed ? 0 : st.st_mode & 07777};
-        if (!failed)
-            failed = hf_file_birth(fd, &birth, dir, NULL, NULL, &file);
-        else if (fd >= 0)
-            (void)hf_disk->close(fd);
-        if (!failed) {
-            file->opens++;
-            failed = answer(file, 0, ret);
-        }
-        hf_dir_done(dir);
-    } else {
-        failed = dir_fd;
-    }
-    hf_tree_leave();
     return failed;
 }
 
@@ -295,9 +271,8 @@ int hf_tree_mkdir(uint64_t parent, const char *name, mode_t mode, const struct h
     if (failed)
         return failed;
     failed = make_dir(dir, dir_fd, name, &place, mode, caller, &node);
-    if (!failed) {
+    if (!failed)
         failed = answer(node, 0, ret);
-    }
     end(dir, dir_fd, &place, failed);
     return failed;
 }
@@ -307,7 +282,6 @@ int hf_tree_symlink(uint64_t parent, const char *name, const char *target, const
     struct hf_node *dir, *file = NULL;
     struct hf_place place;
     char sealed[4096];
-    struct stat up;
     int dir_fd;
     size_t len = strlen(target);
     if (len == 0 || len > 4095)
@@ -328,13 +302,7 @@ int hf_tree_symlink(uint64_t parent, const char *name, const char *target, const
         if (!failed)
             failed = hf_disk->symlinkat(sealed, dir_fd, place.backing);
         if (!failed)
-            failed = hf_disk->fstat(dir_fd, &up);
-        if (!failed && geteuid() == 0)
-            failed = hf_disk->fchownat(dir_fd, place.backing, caller->uid, up.st_mode & S_ISGID ? (gid_t)-1 : caller->gid);
-        if (!failed)
-            failed = hf_disk->fstatat(dir_fd, place.backing, &place.st);
-        if (!failed)
-            failed = hf_tree_entry(dir, name, &place, ret);
+            failed = give_by_name(dir, dir_fd, name, &place, caller, ret);
     }
     end(dir, dir_fd, &place, failed);
     return failed;
@@ -429,13 +397,8 @@ static int link_once(uint64_t id, uint64_t new_parent, const char *new_name, str
     }
     if (!failed)
         failed = hf_disk->fstatat(dir_fd, place.backing, &place.st);
-    if (!failed) {
-        if (file->unlinked) { /* an O_TMPFILE file gets its first name */
-            file->unlinked = false;
-            hf_node_rehash(file, place.st.st_ino);
-        }
+    if (!failed)
         failed = hf_tree_entry(dir, new_name, &place, ret);
-    }
     end(dir, dir_fd, &place, failed);
     return failed;
 }

@@ -38,6 +38,12 @@ static int side_open(struct side *side, struct hf_node *dir, const char *name)
     return side->fd < 0 ? side->fd : hf_place_find(dir, side->fd, name, &side->place);
 }
 
+static int side_open_there(struct side *side, struct hf_node *dir, const char *name)
+{
+    int failed = side_open(side, dir, name);
+    return failed || side->place.exists ? failed : -ENOENT;
+}
+
 static void side_close(struct side *side)
 {
     hf_node_unref(side->node);
@@ -104,9 +110,7 @@ int hf_tree_unlink(uint64_t parent, const char *name)
     int failed = hf_tree_enter(parent, true, &dir);
     if (failed)
         return failed;
-    failed = side_open(&side, dir, name);
-    if (!failed && !side.place.exists)
-        failed = -ENOENT;
+    failed = side_open_there(&side, dir, name);
     if (!failed && S_ISDIR(side.place.st.st_mode))
         failed = -EISDIR;
     if (!failed) {
@@ -172,9 +176,7 @@ int hf_tree_rmdir(uint64_t parent, const char *name)
     int failed = hf_tree_enter(parent, true, &dir);
     if (failed)
         return failed;
-    failed = side_open(&side, dir, name);
-    if (!failed && !side.place.exists)
-        failed = -ENOENT;
+    failed = side_open_there(&side, dir, name);
     if (!failed && !S_ISDIR(side.place.st.st_mode))
         failed = -ENOTDIR;
     if (!failed) {
@@ -421,9 +423,7 @@ static int rename_once(uint64_t parent, const char *name, uint64_t new_parent, c
     int failed = hf_tree_enter(parent, true, &dir);
     if (failed)
         return failed;
-    failed = side_open(&from, dir, name);
-    if (!failed && !from.place.exists)
-        failed = -ENOENT;
+    failed = side_open_there(&from, dir, name);
     if (!failed)
         failed = side_open(&to, new_dir, new_name);
     if (!failed && (flags & RENAME_NOREPLACE) && to.place.exists)

@@ -35,7 +35,7 @@ struct hf_disk_ops {
     int (*symlinkat)(const char *target, int dir, const char *name);
     ssize_t (*readlinkat)(int dir, const char *name, char *buffer, size_t cap); /* not NUL-terminated */
     int (*linkat)(int old_dir, const char *old_name, int new_dir, const char *new_name);
-    int (*link_fd)(int fd, int new_dir, const char *new_name); /* an O_TMPFILE or unlinked file gets a name */
+    int (*link_fd)(int fd, int new_dir, const char *new_name); /* a file that is open gets a further name */
     int (*unlinkat)(int dir, const char *name, int flags);
     int (*renameat2)(int old_dir, const char *old_name, int new_dir, const char *new_name, unsigned flags);
     int (*fchmod)(int fd, mode_t mode);

@@ -2,7 +2,7 @@
 """Element and enclave as real processes over their socketpairs: a vault's life without a filesystem. enclave_flow.py BUILD"""
 import os, shutil, struct, sys, tempfile
 
-from programs import DAMAGED, GONE, LOCKED, OK, PROTOCOL, REFUSED, WRONG, ask, check, environment, finish, pair, start
+from programs import DAMAGED, GONE, LOCKED, OK, PROTOCOL, REFUSED, WRONG, Pair, ask, check, finish, pair
 
 build = os.path.join(os.path.abspath(sys.argv[1]), "src")
 START, CREATE, UNLOCK, LOCK, PASSCODE, RECOVER, NEW_RECOVERY, ROTATE, ERASE, STATUS = range(0x0201, 0x020B)
@@ -10,38 +10,12 @@ INFO, CLASS_KEYS, MAKE, OPEN = range(0x0301, 0x0305)
 PASS, OTHER = b"correct horse battery staple otter lamp", b"seven brass kettles under a wide river"
 
 
-class Vault:
+class Vault(Pair):
     def __init__(self, folder, state):
-        env = environment(state)
-        self.control, a = pair()
-        to_element, b = pair()
-        self.keys, c = pair()
-        folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        self.element = start(os.path.join(build, "holdfast-element"), [b.fileno()], env)
-        self.enclave = start(os.path.join(build, "holdfast-enclave"), [a.fileno(), to_element.fileno(), c.fileno(), folder_fd], env)
-        for end in (a, b, c, to_element):
-            end.close()
-        os.close(folder_fd)
-        for end in (self.control, self.keys):
-            end.settimeout(60)
+        super().__init__(build, folder, state)
 
     def ask(self, channel, kind, body=b"", fds=()):
         return ask(channel, kind, body, fds)
-
-    def secret(self, kind, body, *messages):
-        ours, theirs = pair()
-        ours.settimeout(60)
-        for message in messages:
-            ours.send(message)
-        result, reply, text = self.ask(self.control, kind, body, [theirs.fileno()])
-        theirs.close()
-        ours.settimeout(0.2)
-        try:
-            back = ours.recv(4096)
-        except OSError:
-            back = b""
-        ours.close()
-        return result, reply, text, back
 
     def unlock(self, passcode):
         return self.secret(UNLOCK, b"", b"\1" + passcode)[0]
@@ -53,12 +27,6 @@ class Vault:
         at += 8 + 4 * delays + 12 + 1 + 12 + 8 + 1 + 4 + 4 + 2
         (n,) = struct.unpack_from("<H", body, at)
         return struct.unpack_from("<I", body, at + 2 + n)[0]
-
-    def close(self):
-        self.control.close()
-        self.keys.close()
-        for p in (self.enclave, self.element):
-            p.wait(20)
 
 
 work = tempfile.mkdtemp()

@@ -3,7 +3,8 @@
 Then a random run of operations against the plain directory, and all of it again after close and open. files.py BUILD [SEED]"""
 import hashlib, mmap, os, random, stat, sys
 
-from filecases import *
+from filekit import *
+import datacases, filecases  # they register their cases
 from vaultkit import Vault, check, finish, skip
 
 

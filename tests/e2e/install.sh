@@ -9,7 +9,7 @@ is() { # WHAT COMMAND…
     if "$@" >"$work/out" 2>&1; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: $what"; cat "$work/out"; fi
 }
 is "meson install" meson install -C "$build" --no-rebuild --destdir "$work/root"
-to=$work/root/usr/local
+to=$(dirname "$(dirname "$(find "$work/root" -path "*/bin/holdfast")")") # the build's prefix
 mode() { [ "$(stat -c %a "$1")" = "$2" ]; }
 is "holdfast is for all" mode "$to/bin/holdfast" 755
 is "enclave and element are not readable" mode "$to/libexec/holdfast/holdfast-enclave" 711

@@ -5,12 +5,12 @@ import atexit, json, os, pwd, resource, shutil, socket, struct, subprocess, sys,
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import element
 import programs
-from programs import check, finish
+from programs import check, finish, skip
 
 activate = shutil.which("systemd-socket-activate")
 if os.geteuid() != 0 or not activate:
-    print("needs root (for users of its own) and systemd-socket-activate\n0 passed, 0 failed, 1 skipped")
-    sys.exit()
+    skip("needs root (for users of its own) and systemd-socket-activate")
+    finish()
 build = os.path.join(os.path.abspath(sys.argv[1]), "src")
 root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PASS, OTHER = "correct horse battery staple otter lamp", "seven brass kettles under a wide river"

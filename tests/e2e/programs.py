@@ -1,21 +1,10 @@
-"""What the end-to-end tests share: counting checks, starting programs with their descriptors, and the messages of src/proto/."""
-import array, os, socket, struct, subprocess, sys
+"""What the tests of single programs share: starting programs with their descriptors, and the messages of src/proto/."""
+import array, os, socket, struct, subprocess
+
+from verdict import check, finish, skip  # its users' as well
 
 OK, FAILED, USAGE, WRONG, DELAYED, GONE, LOCKED, DAMAGED, REFUSED, UNREACHABLE = range(10)
 BUSY, PROTOCOL = 15, 16
-counts = [0, 0]
-
-
-def check(good, what):
-    counts[not good] += 1
-    if not good:
-        print("FAILED:", what, flush=True)
-    return bool(good)
-
-
-def finish():
-    print(f"{counts[0]} passed, {counts[1]} failed")
-    sys.exit(counts[1] != 0)
 
 
 def pair():
@@ -64,3 +53,43 @@ def ask(channel, kind, body=b"", fds=()):
 
 def string(text):
     return struct.pack("<H", len(text)) + text.encode()
+
+
+class Pair:
+    """Element and enclave alone on the .holdfast directory `folder`; build: where the programs lie."""
+
+    def __init__(self, build, folder, state, **more):
+        env = {**environment(state), **more}
+        self.control, a = pair()
+        to_element, b = pair()
+        self.keys, c = pair()
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        self.element = start(os.path.join(build, "holdfast-element"), [b.fileno()], env)
+        self.enclave = start(os.path.join(build, "holdfast-enclave"), [a.fileno(), to_element.fileno(), c.fileno(), fd], env)
+        for end in (a, b, c, to_element):
+            end.close()
+        os.close(fd)
+        for end in (self.control, self.keys):
+            end.settimeout(60)
+
+    def secret(self, kind, body, *messages):
+        """A verb with its secrets: result, reply, text, and what came back on the secret's channel."""
+        ours, theirs = pair()
+        ours.settimeout(60)
+        for message in messages:
+            ours.send(message)
+        result, answer, text = ask(self.control, kind, body, [theirs.fileno()])
+        theirs.close()
+        ours.settimeout(0.2)
+        try:
+            back = ours.recv(4096)
+        except OSError:
+            back = b""
+        ours.close()
+        return result, answer, text, back
+
+    def close(self):
+        self.control.close()
+        self.keys.close()
+        for p in (self.enclave, self.element):
+            p.wait(20)

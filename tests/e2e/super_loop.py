@@ -4,11 +4,11 @@ the filesystem (mock_fs.py). super_loop.py BUILD"""
 import atexit, json, os, re, shutil, signal, socket, struct, subprocess, sys, tempfile, time
 
 import programs
-from programs import BUSY, FAILED, LOCKED, OK, PROTOCOL, WRONG, ask, check, finish
+from programs import BUSY, FAILED, LOCKED, OK, PROTOCOL, WRONG, ask, check, finish, skip
 
 if os.geteuid() != 0 or not os.path.exists("/dev/fuse"):
-    print("needs root and /dev/fuse to mount\n0 passed, 0 failed, 1 skipped")
-    sys.exit()
+    skip("needs root and /dev/fuse to mount")
+    finish()
 build = os.path.join(os.path.abspath(sys.argv[1]), "src")
 work = tempfile.mkdtemp()
 atexit.register(lambda: [os.kill(int(pid), signal.SIGTERM) for pid in subprocess.run(["pgrep", "-f", work + "/bin/holdfast-super"], capture_output=True, text=True).stdout.split()])

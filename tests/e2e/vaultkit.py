@@ -1,31 +1,10 @@
 """A real vault on a real mount for the tests beside this file: made, opened, closed, killed; nothing stays mounted or running, however the test ends."""
 import atexit, json, os, pathlib, shutil, signal, subprocess, sys, tempfile, time
 
+from verdict import check, finish, skip  # its users' as well
+
 PROGRAMS = ("super", "element", "enclave", "fs")
-passed = failed = skipped = 0
 vaults = []
-
-
-def check(good, what):
-    global passed, failed
-    if good:
-        passed += 1
-    else:
-        failed += 1
-        print("FAILED:", what, flush=True)
-    return bool(good)
-
-
-def skip(what):
-    global skipped
-    skipped += 1
-    print("skipped:", what, flush=True)
-
-
-def finish():
-    tidy()
-    print(f"{passed} passed, {failed} failed, {skipped} skipped")
-    sys.exit(failed != 0)
 
 
 class Vault:

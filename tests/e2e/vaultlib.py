@@ -1,30 +1,12 @@
 """What the tests on a real mount share: a vault in a folder of its own, its programs, and a count of verdicts. Leaves nothing mounted or running."""
 import atexit, ctypes, errno, json, mmap, os, shutil, signal, subprocess, sys, tempfile, time
 
-passed = failed = skipped = 0
+from verdict import check, finish, skip
+
 libc = ctypes.CDLL(None, use_errno=True)
 PASS, OTHER = "correct horse battery staple otter lamp", "seven brass kettles under a wide river"
 PAGE = 4096
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(1)) # so that what is left is taken away
-
-
-def check(good, what):
-    global passed, failed
-    passed, failed = passed + bool(good), failed + (not good)
-    if not good:
-        print("FAILED:", what, flush=True)
-    return bool(good)
-
-
-def skip(what):
-    global skipped
-    skipped += 1
-    print("skipped:", what)
-
-
-def finish():
-    print(f"{passed} passed, {failed} failed, {skipped} skipped")
-    sys.exit(failed != 0)
 
 
 def error_of(fn, *args, **kwargs):

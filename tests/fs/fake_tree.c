@@ -16,41 +16,17 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "fs/tree.h"
+#include "fake_tree.h"
 #include "os/clock.h"
 
-enum { BLOCK = 4096, XATTRS = 4, DUE_MS = 300, VEIL = 0x5a };
+pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+struct node **nodes;
+uint64_t node_count;
+const struct hf_tree_kernel *kernel;
+bool locked, dead;
+uint64_t lookups, dirty_since_ms;
 
-struct xattr {
-    char name[256];
-    uint8_t value[1024];
-    size_t len;
-};
-
-struct name {
-    struct name *next;
-    char text[256];
-    uint64_t id, cookie;
-};
-
-struct node {
-    struct stat attr;
-    uint8_t *data;
-    struct name *names; /* a directory's */
-    uint64_t parent, lookups, opens, next_cookie;
-    struct xattr xattrs[XATTRS];
-};
-
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct node **nodes; /* by id */
-static uint64_t node_count;
-static const struct hf_tree_kernel *kernel;
-static bool locked, dead;
-static atomic_bool stop;
-static atomic_uint settles;
-static uint64_t lookups, dirty_since_ms;
-
-static struct node *get(uint64_t id)
+struct node *get(uint64_t id)
 {
     return id < node_count ? nodes[id] : NULL;
 }
@@ -62,12 +38,12 @@ static struct timespec now(void)
     return t;
 }
 
-static int refuse(void)
+int refuse(void)
 {
     return dead ? -EIO : locked ? -ENOKEY : 0;
 }
 
-static struct name **find(struct node *dir, const char *text)
+struct name **find(struct node *dir, const char *text)
 {
     struct name **at = &dir->names;
     while (*at && strcmp((*at)->text, text) != 0)
@@ -115,7 +91,7 @@ static void add_name(struct node *dir, const char *text, uint64_t id)
     dir->attr.st_mtim = now();
 }
 
-static void remove_name(struct node *dir, const char *text)
+void remove_name(struct node *dir, const char *text)
 {
     struct name **at = find(dir, text);
     struct name *name = *at;
@@ -529,124 +505,5 @@ int hf_tree_removexattr(uint64_t id, const char *name)
     if (!xattr)
         return -ENODATA;
     memset(xattr, 0, sizeof *xattr);
-    return 0;
-}
-
-int hf_tree_settle(void)
-{
-    pthread_mutex_lock(&lock);
-    dirty_since_ms = 0;
-    struct name *changed = *find(get(HF_TREE_ROOT), "changed");
-    struct name *gone = *find(get(HF_TREE_ROOT), "gone");
-    uint64_t id = changed ? changed->id : 0;
-    bool removed = gone != NULL;
-    if (id)
-        memset(get(id)->data, 'c' ^ VEIL, (size_t)get(id)->attr.st_size);
-    if (removed)
-        remove_name(get(HF_TREE_ROOT), "gone");
-    pthread_mutex_unlock(&lock);
-    if (id)
-        kernel->inval_node(id);
-    if (removed)
-        kernel->inval_entry(HF_TREE_ROOT, "gone");
-    settles++;
-    return refuse() == -EIO ? -EIO : 0;
-}
-
-int hf_tree_settle_due_ms(void)
-{
-    pthread_mutex_lock(&lock);
-    uint64_t since = dirty_since_ms;
-    pthread_mutex_unlock(&lock);
-    uint64_t age = hf_clock_ms() - since;
-    return since == 0 ? -1 : age >= DUE_MS ? 0 : (int)(DUE_MS - age);
-}
-
-static void invalidate_all(void)
-{
-    for (uint64_t id = HF_TREE_ROOT; id < node_count; id++)
-        kernel->inval_node(id);
-    kernel->inval_all_entries();
-}
-
-int hf_tree_lock_drain(uint32_t mask)
-{
-    (void)mask;
-    invalidate_all();
-    return hf_tree_settle();
-}
-
-int hf_tree_lock_drop(uint32_t mask)
-{
-    (void)mask;
-    pthread_mutex_lock(&lock);
-    locked = true;
-    pthread_mutex_unlock(&lock);
-    invalidate_all();
-    return 0;
-}
-
-int hf_tree_unlock(void)
-{
-    pthread_mutex_lock(&lock);
-    locked = false;
-    pthread_mutex_unlock(&lock);
-    return 0;
-}
-
-int hf_tree_close(void)
-{
-    int status = hf_tree_settle();
-    pthread_mutex_lock(&lock);
-    dead = true;
-    pthread_mutex_unlock(&lock);
-    return status;
-}
-
-void hf_tree_die(void)
-{
-    pthread_mutex_lock(&lock);
-    dead = true;
-    pthread_mutex_unlock(&lock);
-    if (kernel)
-        invalidate_all();
-}
-
-void hf_tree_counts(struct hf_tree_counts *ret)
-{
-    *ret = (struct hf_tree_counts){.open_unless_open = settles, .dirty = lookups};
-    for (uint64_t id = HF_TREE_ROOT; id < node_count; id++) {
-        ret->open += (uint32_t)nodes[id]->opens;
-        ret->nodes += nodes[id]->lookups > 0;
-    }
-}
-
-void hf_tree_stop(void)
-{
-    stop = true;
-}
-
-int hf_tree_rotate(unsigned class, void (*progress)(void *arg, uint64_t done, const char *what), void *arg, uint64_t *ret_files)
-{
-    for (uint64_t i = 1; i <= 3; i++)
-        progress(arg, i, "a file");
-    *ret_files = 3 + class;
-    return 0;
-}
-
-int hf_tree_check(void (*finding)(void *arg, const char *path, const char *what), void *arg, uint64_t *ret_objects, uint64_t *ret_findings)
-{
-    stop = false;
-    pthread_mutex_lock(&lock);
-    bool damaged = *find(get(HF_TREE_ROOT), "damaged"), endless = *find(get(HF_TREE_ROOT), "endless");
-    pthread_mutex_unlock(&lock);
-    if (damaged)
-        finding(arg, "/damaged", "not authentic");
-    while (endless && !stop)
-        (void)usleep(1000);
-    if (endless)
-        return -EINTR;
-    *ret_objects = 7;
-    *ret_findings = damaged;
     return 0;
 }

@@ -11,6 +11,7 @@ import bisect, os, random, shutil, struct, subprocess, sys, tempfile, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 import vaultkit
+import verdict as verdicts
 from scenario import Scenario, see
 from vaultkit import Vault, check, finish, skip
 
@@ -259,7 +260,7 @@ def one_round(build, seed, only, cuts):
         if only is not None and number != only:
             continue
         doubt = image.cut(last, keep, pieces, random.Random(part_seed))
-        before = vaultkit.failed
+        before = verdicts.failed
         what = f"seed {seed} cut {number}: behind record {last}, {doubt} writes in doubt, {keep} of {'4 KiB each' if pieces else 'them'} kept"
         try:
             twice = number % 4 == 3
@@ -275,7 +276,7 @@ def one_round(build, seed, only, cuts):
                     quiet(vault)
         except (RuntimeError, OSError, subprocess.SubprocessError) as e:
             check(False, f"{what}: {e}")
-        if KEEP and vaultkit.failed > before: # the workload's timing decides what a seed gives: so what failed is kept
+        if KEEP and verdicts.failed > before: # the workload's timing decides what a seed gives: so what failed is kept
             keep_failure(vault, image, log, last, doubt, scenario, os.path.join(KEEP, f"{seed}-{number}"), (keep, pieces, part_seed))
     vault.tidy()
     vaultkit.vaults.remove(vault)

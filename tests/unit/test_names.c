@@ -168,13 +168,6 @@ TEST(bindings_depend_on_every_part)
     CHECK_INT(hf_attr_mac(HF_CLASS_UNLESS_OPEN, 1, file_id, 0700, 1, 2, other), HF_LOCKED);
 }
 
-/* What libcrypto keeps for good is found from the secret arena alone, where the leak checker does not look. */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void)
-{
-    return "leak:libcrypto";
-}
-
 int main(void)
 {
     struct hf_error error;
