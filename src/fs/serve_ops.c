@@ -5,8 +5,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fs/tree.h"
 #include "fs/worker.h"
@@ -60,6 +62,23 @@ static void reply_attr(fuse_req_t req, int status, const struct stat *attr)
         reply_status(req, status);
     else
         (void)fuse_reply_attr(req, attr, FOR_EVER);
+}
+
+/* What libfuse keeps from us of the request that this thread has in hand: its body as the kernel sent it. */
+static const void *raw_body(void)
+{
+    return hf_worker()->request + sizeof(struct fuse_in_header);
+}
+
+/* [NM-8] Before data or size change. 0, or the answer that was sent. */
+static int lose_privileges(fuse_req_t req, fuse_ino_t id, bool set_id)
+{
+    int lost = hf_tree_lose_privileges(id, set_id);
+    if (lost < 0)
+        reply_status(req, lost);
+    if (lost > 0)
+        hf_serve_attr_moved(id);
+    return lost < 0 ? lost : 0;
 }
 
 static void on_init(void *data, struct fuse_conn_info *conn)
@@ -118,7 +137,10 @@ static void on_setattr(fuse_req_t req, fuse_ino_t id, struct stat *attr, int to_
                  {FUSE_SET_ATTR_ATIME_NOW, HF_SET_ATIME}, {FUSE_SET_ATTR_MTIME_NOW, HF_SET_MTIME}};
     struct stat ret;
     unsigned set = 0;
+    const struct fuse_setattr_in *in = raw_body();
     (void)file;
+    if ((to_set & FUSE_SET_ATTR_SIZE) && lose_privileges(req, id, (in->valid & FATTR_KILL_SUIDGID) != 0) != 0)
+        return;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (to_set & names[i].fuse)
             set |= names[i].ours;
@@ -219,6 +241,9 @@ static void on_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 
 static void on_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file)
 {
+    const struct fuse_open_in *in = raw_body();
+    if ((file->flags & O_TRUNC) && lose_privileges(req, id, (in->open_flags & FUSE_OPEN_KILL_SUIDGID) != 0) != 0)
+        return;
     int status = hf_tree_open(id, file->flags);
     if (status < 0) {
         reply_status(req, status);
@@ -249,12 +274,25 @@ static void on_read(fuse_req_t req, fuse_ino_t id, size_t size, off_t offset, st
 
 static void on_write(fuse_req_t req, fuse_ino_t id, const char *data, size_t size, off_t offset, struct fuse_file_info *file)
 {
+    const struct fuse_write_in *in = raw_body();
     (void)file;
+    if (lose_privileges(req, id, (in->write_flags & FUSE_WRITE_KILL_SUIDGID) != 0) != 0)
+        return;
     ssize_t done = hf_tree_write(id, (uint64_t)offset, (const uint8_t *)data, size);
     if (done < 0)
         reply_status(req, (int)done);
     else
         (void)fuse_reply_write(req, (size_t)done);
+}
+
+/* Asked only where the kernel does not check modes itself: on root's own mount (super/mount.c), which nobody else can enter. */
+static void on_access(fuse_req_t req, fuse_ino_t id, int mask)
+{
+    struct stat attr;
+    int status = hf_tree_getattr(id, &attr);
+    if (status == 0 && (mask & X_OK) && S_ISREG(attr.st_mode) && (attr.st_mode & 0111) == 0)
+        status = -EACCES;
+    reply_status(req, status);
 }
 
 static void on_fsync(fuse_req_t req, fuse_ino_t id, int data_only, struct fuse_file_info *file)
@@ -403,7 +441,7 @@ static void on_ioctl(fuse_req_t req, fuse_ino_t id, unsigned command, void *arg,
     (void)fuse_reply_err(req, ENOTTY);
 }
 
-/* What is not here answers ENOSYS, which the kernel remembers: flush (nothing is pending at close), access (default_permissions), copy_file_range
+/* What is not here answers ENOSYS, which the kernel remembers: flush (nothing is pending at close), copy_file_range
  * (it copies itself), the locks (its own do). */
 const struct fuse_lowlevel_ops hf_serve_ops = {
     .init = on_init,
@@ -425,6 +463,7 @@ const struct fuse_lowlevel_ops hf_serve_ops = {
     .release = on_release,
     .read = on_read,
     .write = on_write,
+    .access = on_access,
     .fsync = on_fsync,
     .fsyncdir = on_fsyncdir,
     .fallocate = on_fallocate,

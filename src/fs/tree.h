@@ -2,7 +2,7 @@
  *
  * Objects are named by node ids (1 is the root), which live until hf_tree_forget takes back every count that an entry gave.
  * The contract of each function is the system call's of its name: 0 (or a count, or an offset), else a negative errno. All functions are thread-safe;
- * none keeps a pointer that it was given. What is locked answers -ENOKEY, what is not authentic -EIO. Permissions are the kernel's to check (default_permissions).
+ * none keeps a pointer that it was given. What is locked answers -ENOKEY, what is not authentic -EIO. Permissions are the kernel's to check.
  * Source: spec/30-file.md, spec/31-names.md, spec/35-crash.md. */
 #ifndef HF_FS_TREE_H
 #define HF_FS_TREE_H
@@ -58,6 +58,10 @@ int hf_tree_getattr(uint64_t id, struct stat *ret);
 #define HF_SET_MTIME 32u
 /* Times may hold UTIME_NOW in tv_nsec. */
 int hf_tree_setattr(uint64_t id, const struct stat *attr, unsigned set, struct stat *ret);
+
+/* [NM-8] Before a write or a change of size: the file's capabilities go, and with set_id (the caller may not keep them) its set-id bits. 1 when something
+ * went. A new owner takes them away in hf_tree_setattr. */
+int hf_tree_lose_privileges(uint64_t id, bool set_id);
 
 int hf_tree_readlink(uint64_t id, char out[4096]); /* NUL-terminated */
 int hf_tree_mknod(uint64_t parent, const char *name, mode_t mode, dev_t rdev, const struct hf_caller *caller, struct hf_entry *ret); /* regular files too */
