@@ -19,7 +19,7 @@
 enum { THREADS = 4, PATIENCE_US = 30000, INC_EPOCH = 8 /* FUSE_NOTIFY_INC_EPOCH, Linux 6.16; libfuse does not know it */ };
 
 static struct fuse_session *session;
-static int ended_fd = -1;
+static int ended_fd = -1, late_fd = -1;
 static pthread_t threads[THREADS];
 static atomic_uint_fast64_t in_hand[THREADS]; /* the request that each thread has, by the kernel's number; 0: none */
 static unsigned thread_count;
@@ -46,7 +46,14 @@ static void inval_all_entries(void)
     (void)raise_epoch();
 }
 
-static struct hf_tree_kernel kernel = {.inval_node = inval_node, .inval_entry = inval_entry, .inval_all_entries = inval_all_entries};
+static void store(uint64_t id, const void *data, size_t len)
+{
+    struct fuse_bufvec buffer = FUSE_BUFVEC_INIT(len);
+    buffer.buf[0].mem = (void *)data;
+    (void)fuse_lowlevel_notify_store(session, id, 0, &buffer, 0);
+}
+
+static struct hf_tree_kernel kernel = {.inval_node = inval_node, .inval_entry = inval_entry, .inval_all_entries = inval_all_entries, .store = store};
 
 const struct hf_tree_kernel *hf_serve_kernel(void)
 {
@@ -86,15 +93,17 @@ static ssize_t write_reply(int fd, struct iovec *iov, int count, void *data)
     return writev(fd, iov, count);
 }
 
-enum hf_result hf_serve_open(int fuse)
+enum hf_result hf_serve_open(int fuse, bool writeback)
 {
     static const struct fuse_custom_io io = {.read = read_request, .writev = write_reply};
     char name[] = "holdfast-fs";
     char *argv[] = {name, NULL};
     struct fuse_args args = FUSE_ARGS_INIT(1, argv);
+    kernel.writeback = writeback;
     ended_fd = eventfd(0, EFD_CLOEXEC);
+    late_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     session = fuse_session_new(&args, &hf_serve_ops, sizeof hf_serve_ops, NULL);
-    if (ended_fd < 0 || !session || fuse_session_custom_io(session, &io, fuse) != 0)
+    if (ended_fd < 0 || late_fd < 0 || !session || fuse_session_custom_io(session, &io, fuse) != 0)
         return HF_FAILED;
     kernel.has_inval_all = raise_epoch(); /* an older kernel answers EINVAL; a newer one forgets entries that nobody has yet */
     return HF_OK;
@@ -184,6 +193,16 @@ void hf_serve_give_up(void)
         return;
     (void)pthread_create(&thread, NULL, answer_what_hangs, NULL);
     (void)pthread_create(&thread, NULL, refuse_all, NULL);
+}
+
+void hf_serve_came_late(void)
+{
+    (void)eventfd_write(late_fd, 1);
+}
+
+int hf_serve_late(void)
+{
+    return late_fd;
 }
 
 int hf_serve_ended(void)

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/serve.h"
 #include "fs/tree.h"
 #include "fs/worker.h"
 
@@ -41,8 +42,11 @@ static struct hf_caller caller(fuse_req_t req)
 
 static struct fuse_entry_param param(const struct hf_entry *entry)
 {
-    return (struct fuse_entry_param){
-        .ino = entry->id, .generation = entry->generation, .attr = entry->attr, .attr_timeout = FOR_EVER, .entry_timeout = FOR_EVER};
+    return (struct fuse_entry_param){.ino = entry->id,
+                                     .generation = entry->generation,
+                                     .attr = entry->attr,
+                                     .attr_timeout = hf_tree_attr_keeps(entry->id) ? FOR_EVER : 0,
+                                     .entry_timeout = FOR_EVER};
 }
 
 static void reply_entry(fuse_req_t req, int status, const struct hf_entry *entry)
@@ -56,12 +60,12 @@ static void reply_entry(fuse_req_t req, int status, const struct hf_entry *entry
         hf_tree_forget(entry->id, 1);
 }
 
-static void reply_attr(fuse_req_t req, int status, const struct stat *attr)
+static void reply_attr(fuse_req_t req, fuse_ino_t id, int status, const struct stat *attr)
 {
     if (status < 0)
         reply_status(req, status);
     else
-        (void)fuse_reply_attr(req, attr, FOR_EVER);
+        (void)fuse_reply_attr(req, attr, hf_tree_attr_keeps(id) ? FOR_EVER : 0);
 }
 
 /* What libfuse keeps from us of the request that this thread has in hand: its body as the kernel sent it. */
@@ -86,7 +90,7 @@ static void on_init(void *data, struct fuse_conn_info *conn)
     (void)data;
     const unsigned wanted = FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_READDIRPLUS |
                             FUSE_CAP_NO_OPENDIR_SUPPORT | FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_CACHE_SYMLINKS;
-    conn->want = conn->capable & wanted;
+    conn->want = conn->capable & (wanted | (hf_serve_kernel()->writeback ? FUSE_CAP_WRITEBACK_CACHE : 0));
     conn->max_write = HF_MAX_IO;
     conn->max_background = 64;
     conn->congestion_threshold = 48;
@@ -124,7 +128,7 @@ static void on_getattr(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fil
     struct stat attr;
     (void)file;
     int status = hf_tree_getattr(id, &attr);
-    reply_attr(req, status, &attr);
+    reply_attr(req, id, status, &attr);
 }
 
 static void on_setattr(fuse_req_t req, fuse_ino_t id, struct stat *attr, int to_set, struct fuse_file_info *file)
@@ -150,7 +154,7 @@ static void on_setattr(fuse_req_t req, fuse_ino_t id, struct stat *attr, int to_
     if (to_set & FUSE_SET_ATTR_MTIME_NOW)
         attr->st_mtim.tv_nsec = UTIME_NOW;
     int status = hf_tree_setattr(id, attr, set, &ret);
-    reply_attr(req, status, &ret);
+    reply_attr(req, id, status, &ret);
 }
 
 static void on_readlink(fuse_req_t req, fuse_ino_t id)
@@ -276,9 +280,12 @@ static void on_write(fuse_req_t req, fuse_ino_t id, const char *data, size_t siz
 {
     const struct fuse_write_in *in = raw_body();
     (void)file;
-    if (lose_privileges(req, id, (in->write_flags & FUSE_WRITE_KILL_SUIDGID) != 0) != 0)
-        return;
-    ssize_t done = hf_tree_write(id, (uint64_t)offset, (const uint8_t *)data, size);
+    int lost = hf_tree_lose_privileges(id, (in->write_flags & FUSE_WRITE_KILL_SUIDGID) != 0);
+    if (lost > 0)
+        hf_serve_attr_moved(id);
+    ssize_t done = lost < 0 ? lost : hf_tree_write(id, (uint64_t)offset, (const uint8_t *)data, size);
+    if (done == -ENOKEY && file->writepage)
+        hf_serve_came_late();
     if (done < 0)
         reply_status(req, (int)done);
     else

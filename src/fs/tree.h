@@ -36,6 +36,10 @@ struct hf_tree_kernel {
     void (*inval_entry)(uint64_t parent, const char *name);
     void (*inval_all_entries)(void);                          /* returns after, where the kernel can (6.16), else does nothing */
     bool has_inval_all;
+    bool writeback; /* the kernel keeps writes back: it, not the disk, knows the size and times of files that are open for writing */
+    /* Puts a file's content into the kernel's cache, as if it had read it. Unlike the others it is called by a thread that serves an open, with the file's
+     * lock held: nobody has the file open, so no request holds one of its pages, and none can until this open is answered. */
+    void (*store)(uint64_t id, const void *data, size_t len);
 };
 
 /* Opens the vault's root (a directory descriptor, kept). nodes: the shared node map of proto/mount.h or NULL. HEAD_OPEN has not been sent yet: this does it.
@@ -49,6 +53,9 @@ bool hf_tree_names_complete(void);
 int hf_tree_lookup(uint64_t parent, const char *name, struct hf_entry *ret);
 void hf_tree_forget(uint64_t id, uint64_t count);
 int hf_tree_getattr(uint64_t id, struct stat *ret);
+/* False: the kernel must ask again before it uses what it was just told. [CH-20] With write-back it asks before each write, and this stops writes into its
+ * cache to an open file that is locked. */
+bool hf_tree_attr_keeps(uint64_t id);
 
 #define HF_SET_MODE 1u
 #define HF_SET_UID 2u
@@ -95,6 +102,8 @@ ssize_t hf_tree_listxattr(uint64_t id, char *list, size_t cap);
 int hf_tree_setxattr(uint64_t id, const char *name, const void *value, size_t len, int flags);
 int hf_tree_removexattr(uint64_t id, const char *name);
 
+/* What the kernel has kept back comes now. Never from a thread that serves requests. */
+void hf_tree_write_back(void);
 /* Everything of the epoch becomes durable, the head is advanced. */
 int hf_tree_settle(void);
 /* Milliseconds until a settle is due, -1 when nothing is dirty. */
@@ -103,6 +112,8 @@ int hf_tree_settle_due_ms(void);
 /* Phases of proto/mount.h LOCK: drain (settle until nothing of the classes is pending, invalidate), then drop (keys, plaintext; invalidate again). */
 int hf_tree_lock_drain(uint32_t mask);
 int hf_tree_lock_drop(uint32_t mask);
+/* After hf_serve_late: what a long write has put into the kernel's cache since the drop goes as well. */
+void hf_tree_lock_again(void);
 int hf_tree_unlock(void);
 /* Settles for the last time and closes the head. */
 int hf_tree_close(void);

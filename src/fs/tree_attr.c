@@ -5,6 +5,7 @@
 #include "fs/dirs.h"
 #include "fs/errno.h"
 #include "fs/files.h"
+#include "fs/keyring.h"
 #include "fs/settle.h"
 #include "fs/treepart.h"
 #include "keys/wipe.h"
@@ -44,13 +45,30 @@ static int disk_stat(struct hf_node *node, struct stat *st)
     return !failed && st->st_ino != node->ino ? -EIO : failed;
 }
 
+/* [CH-20] Open, its class's keys taken away. */
+static bool open_and_locked(struct hf_node *node)
+{
+    if (!hf_kernel->writeback || node->kind != HF_NODE_FILE)
+        return false;
+    pthread_rwlock_rdlock(&node->lock);
+    bool is = node->opens > 0 && node->content && !hf_content_unsealed(node->content) && !hf_keyring_has_name(node->class);
+    pthread_rwlock_unlock(&node->lock);
+    return is;
+}
+
+bool hf_tree_attr_keeps(uint64_t id)
+{
+    struct hf_node *node = hf_kernel->writeback ? hf_node_of(id) : NULL;
+    return !node || !open_and_locked(node);
+}
+
 int hf_tree_getattr(uint64_t id, struct stat *ret)
 {
     struct hf_node *node;
     int failed = hf_tree_enter(id, false, &node);
     if (failed)
         return failed;
-    failed = disk_stat(node, ret);
+    failed = open_and_locked(node) ? -ENOKEY : disk_stat(node, ret);
     if (!failed)
         hf_node_attr(node, ret);
     hf_tree_leave();

@@ -514,3 +514,17 @@ int hf_tree_lose_privileges(uint64_t id, bool set_id)
     (void)set_id;
     return 0;
 }
+
+bool hf_tree_attr_keeps(uint64_t id)
+{
+    (void)id;
+    return true;
+}
+
+void hf_tree_write_back(void)
+{
+}
+
+void hf_tree_lock_again(void)
+{
+}
