@@ -16,7 +16,7 @@ static const uint8_t some_mac[32] = {1, 2, 3};
 static struct hf_policy some_policy(void)
 {
     return (struct hf_policy){.attempts = 10, .delay_count = 6, .delay_s = {60, 300, 900, 3600, 10800, 28800}, .grace_s = 10,
-                              .inactivity_s = 172800, .profile = 1};
+                              .inactivity_s = 172800, .profile = 1, .screen_lock = 3};
 }
 
 static struct hf_public_header some_header(void)
