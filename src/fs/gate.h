@@ -1,4 +1,4 @@
-/* fs/gate.h: which requests are let through to the tree, and which wait outside for the unlock. Source: spec/60-processes.md [LK-4]…[LK-6].
+/* fs/gate.h: which requests are let through to the tree, and which wait outside for the unlock. Source: spec/60-processes.md [LK-4] [LK-5] [LK-6].
  *
  * Waiting (open --on-lock wait): a request that finds its key locked is put away as it came, its thread serves others, and it runs again at the unlock.
  * Who waits can give up (FUSE_INTERRUPT, a kill). A request for a page holds that page's lock in the kernel, so whoever is about to invalidate pages first

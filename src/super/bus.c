@@ -1,7 +1,7 @@
 /* super/bus.c: what the desktop and the machine's sleep tell us, by logind on the system bus. sd-bus lives in the supervisor's one poll: nothing here waits.
  *
  * No bus, or one that goes away, is no error: it is noted in the status and tried again. Messages of anybody but logind are not believed: every user of the
- * system bus may send us signals. logind's Unlock is not listened to: it brings no passcode, so it could open nothing. Source: spec/60-processes.md [LK-1]… */
+ * system bus may send us signals. logind's Unlock is not listened to: it brings no passcode, so it could open nothing. Source: spec/60-processes.md [LK-1] [LK-2] [LK-8]. */
 #include "super/super.h"
 
 #include <errno.h>
@@ -30,6 +30,7 @@ static void lost(struct hf_super *super, int error)
     uint64_t pause = (uint64_t)RETRY_MS << (bus->retries < 6 ? bus->retries++ : 6);
     bus->retry_at_ms = hf_clock_ms() + (pause < RETRY_MAX_MS ? pause : RETRY_MAX_MS);
     (void)snprintf(bus->note, sizeof bus->note, "no system bus (%s): the screen's lock and suspend do not lock this vault", strerror(-error));
+    hf_trigger_resume(super); /* nobody would tell us */
 }
 
 static bool from_logind(const struct hf_super *super, sd_bus_message *message)
@@ -149,6 +150,7 @@ static void logind_is(struct hf_super *super, const char *name)
     (void)snprintf(bus->logind, sizeof bus->logind, "%s", name);
     (void)snprintf(bus->note, sizeof bus->note, "%s", name[0] ? "" : "no logind on the system bus: the screen's lock and suspend do not lock this vault");
     bus->retries = 0;
+    hf_trigger_resume(super); /* another logind knows nothing of a sleep that the last one began */
     inhibit(super);
 }
 
