@@ -11,6 +11,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "fs/gate.h"
 #include "fs/serve_ops.h"
 #include "fs/worker.h"
 
@@ -53,7 +54,7 @@ static void store(uint64_t id, const void *data, size_t len)
     (void)fuse_lowlevel_notify_store(session, id, 0, &buffer, 0);
 }
 
-static struct hf_tree_kernel kernel = {.inval_node = inval_node, .inval_entry = inval_entry, .inval_all_entries = inval_all_entries, .store = store};
+static struct hf_tree_kernel kernel = {.inval_node = inval_node, .inval_entry = inval_entry, .inval_all_entries = inval_all_entries, .keys_are_back = hf_gate_unlocked, .store = store};
 
 const struct hf_tree_kernel *hf_serve_kernel(void)
 {
@@ -93,7 +94,7 @@ static ssize_t write_reply(int fd, struct iovec *iov, int count, void *data)
     return writev(fd, iov, count);
 }
 
-enum hf_result hf_serve_open(int fuse, bool writeback)
+enum hf_result hf_serve_open(int fuse, bool may_wait, bool writeback)
 {
     static const struct fuse_custom_io io = {.read = read_request, .writev = write_reply};
     char name[] = "holdfast-fs";
@@ -105,6 +106,7 @@ enum hf_result hf_serve_open(int fuse, bool writeback)
     session = fuse_session_new(&args, &hf_serve_ops, sizeof hf_serve_ops, NULL);
     if (ended_fd < 0 || late_fd < 0 || !session || fuse_session_custom_io(session, &io, fuse) != 0)
         return HF_FAILED;
+    hf_gate_start(session, may_wait);
     kernel.has_inval_all = raise_epoch(); /* an older kernel answers EINVAL; a newer one forgets entries that nobody has yet */
     return HF_OK;
 }
@@ -121,7 +123,7 @@ static void *serve(void *arg)
             worker->request = buffer.mem;
             worker->request_len = buffer.size > worker->request_len ? buffer.size : worker->request_len;
             atomic_store(mine, ((const struct fuse_in_header *)buffer.mem)->unique);
-            fuse_session_process_buf(session, &buffer);
+            hf_gate_process(&buffer);
             atomic_store(mine, 0);
         } else if (got < 0 && got != -EINTR) {
             (void)usleep(10000); /* the kernel is short of memory, or the supervisor made the descriptor non-blocking to take over */
@@ -191,6 +193,7 @@ void hf_serve_give_up(void)
     pthread_t thread;
     if (!session || thread_count == 0)
         return;
+    hf_gate_close(EIO);
     (void)pthread_create(&thread, NULL, answer_what_hangs, NULL);
     (void)pthread_create(&thread, NULL, refuse_all, NULL);
 }

@@ -11,8 +11,9 @@
 #include "fs/tree.h"
 
 /* A session on a descriptor of /dev/fuse that is mounted; it belongs to the session from here on. Asks the kernel what it can.
- * writeback: it gathers writes. */
-HF_MUST_USE enum hf_result hf_serve_open(int fuse, bool writeback);
+ * may_wait: requests that find their key locked may wait for the unlock (fs/gate.h).
+ * writeback: the kernel gathers writes; not both. */
+HF_MUST_USE enum hf_result hf_serve_open(int fuse, bool may_wait, bool writeback);
 /* How the tree reaches the kernel's caches, after hf_serve_open. An inode that the kernel does not know is no error. */
 const struct hf_tree_kernel *hf_serve_kernel(void);
 /* Readable (an eventfd, to be read) when the kernel's write-back brought a page of what is locked: hf_tree_lock_again. */

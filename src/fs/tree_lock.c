@@ -200,6 +200,8 @@ int hf_tree_unlock(void)
     if (result != HF_OK)
         return -hf_errno(result);
     hf_scan();
+    if (hf_kernel->keys_are_back)
+        hf_kernel->keys_are_back();
     if (hf_kernel->has_inval_all)
         hf_kernel->inval_all_entries();
     hf_node_each(inval_one, &all); /* attributes and directories as they were seen while locked */
