@@ -17,7 +17,7 @@
 
 #pragma GCC poison strcpy sprintf
 
-enum { THREADS = 4, PATIENCE_US = 30000, INC_EPOCH = 8 /* FUSE_NOTIFY_INC_EPOCH, Linux 6.16; libfuse does not know it */ };
+enum { THREADS = 8, PATIENCE_US = 30000, INC_EPOCH = 8 /* FUSE_NOTIFY_INC_EPOCH, Linux 6.16; libfuse does not know it */ };
 
 static struct fuse_session *session;
 static int ended_fd = -1, late_fd = -1;
