@@ -23,6 +23,7 @@ static int use(uint64_t id, bool exclusive, struct hf_node **ret)
 /* Around a change of a file's data. */
 static int change_begin(uint64_t id, struct hf_node **ret)
 {
+    hf_settle_pace();
     int failed = use(id, true, ret);
     if (!failed) {
         hf_dirty(*ret);

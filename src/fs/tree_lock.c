@@ -176,7 +176,8 @@ static void inval_open(struct hf_node *node, void *arg)
 void hf_tree_lock_again(void)
 {
     struct sweep sweep = {.mask = locked_mask()};
-    hf_node_each(inval_open, &sweep);
+    if (hf_kernel->writeback && sweep.mask)
+        hf_node_each(inval_open, &sweep);
 }
 
 /* With write-back: what the kernel still has of files that were open for writing. */

@@ -22,10 +22,12 @@ int hf_tree_enter(uint64_t id, bool exclusive, struct hf_node **ret)
         return -EIO;
     if (!node)
         return -ESTALE;
-    if (exclusive)
+    if (exclusive) {
+        hf_settle_pace();
         pthread_rwlock_wrlock(&hf_ns);
-    else
+    } else {
         pthread_rwlock_rdlock(&hf_ns);
+    }
     *ret = node;
     return 0;
 }
@@ -90,6 +92,7 @@ void hf_tree_forget(uint64_t id, uint64_t count)
     struct hf_node *node = hf_node_of(id);
     if (node)
         hf_node_lookup_drop(node, count);
+    hf_node_trim();
 }
 
 /* A place for a new entry in the directory; hf_ns held exclusively, *ret_fd in use. */
