@@ -257,3 +257,25 @@ class Element:
         self.close()
         self.start()
         return self.hello()
+
+
+class Cutter:
+    """Cuts the power at the n-th command from now: kills the element, or element and TPM."""
+
+    def __init__(self, tpm):
+        self.tpm, self.element, self.left, self.both, self.hit = tpm, None, 0, False, False
+
+    def __call__(self, command):
+        if self.left <= 0:
+            return None
+        self.left -= 1
+        if self.left > 0:
+            return None
+        self.hit = True
+        self.element.process.send_signal(signal.SIGKILL)
+        if self.both:
+            self.tpm.process.send_signal(signal.SIGKILL)
+        raise OSError("cut")
+
+    def arm(self, element, at, both):
+        self.element, self.left, self.both, self.hit = element, at, both, False
