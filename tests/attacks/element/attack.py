@@ -38,14 +38,14 @@ def falls(good, what):
 class Target:
     """A vault's element on a TPM of its own, with the passcode's A (right), S (secret) and D (device) for the judge to compare."""
 
-    def __init__(self, limit=5, answer=None):
+    def __init__(self, limit=5, answer=None, measure=0):
         self.tpm = Swtpm()
         self.relay = Relay(self.tpm, answer)
         self.state = tempfile.mkdtemp(prefix="hf-attack.")
         self.e = Element(build, self.state, os.urandom(16), self.relay.tcti)
         self.right = os.urandom(32)
         check(self.e.hello(True) == OK, f"setting up: {self.e.text}")
-        result, self.secret, self.device = self.e.provision(self.right, policy(limit))
+        result, self.secret, self.device = self.e.provision(self.right, policy(limit, measure=measure))
         check(result == OK and self.e.release(self.right) == (OK, self.secret), f"setting up: {self.e.text}")
         self.public = self.e.status()["public"]
         self.pin, self.counter, self.generation = (self.public[key] for key in ("nv_pin", "nv_counter", "nv_generation"))
