@@ -578,8 +578,8 @@ def kills():
     whole = time.monotonic() - began
     random.seed(5)
     n = killed = both = settled = rounds = 0
-    until = time.monotonic() + (600 if LONG else 20)
-    while rounds < (200 if LONG else 14) and time.monotonic() < until:
+    enough, hard = time.monotonic() + (480 if LONG else 20), time.monotonic() + (540 if LONG else 150)  # a loaded machine does fewer, but never too few
+    while not (killed >= 5 and both and settled and (rounds >= (200 if LONG else 14) or time.monotonic() > enough)) and time.monotonic() < hard:
         rounds += 1
         pending = o.element().get("reseal_pending")
         if pending and rounds % 2:  # the first unlock under the next software is cut
