@@ -550,6 +550,44 @@ def commands_line():
     o.close()
 
 
+def asked():
+    """[EL-21] without --sentence-fd the sentence is asked for on the terminal, seen as it is typed; Enter alone: none. And a terminal is asked after the sentence was shown."""
+    import pty, select
+    o = Owner()
+
+    def talk(*words, say):
+        pid, end = pty.fork()
+        if pid == 0:
+            os.execve(hf, [hf, *words], o.env)
+        seen, at, until = b"", 0, time.monotonic() + 60
+        while time.monotonic() < until:
+            if say and say[0][0] in seen[at:]:
+                at = len(seen)
+                os.write(end, say.pop(0)[1].encode() + b"\n")
+            if not select.select([end], [], [], 0.1)[0]:
+                continue
+            try:
+                more = os.read(end, 4096)
+            except OSError:
+                break
+            if not more:
+                break
+            seen += more
+        os.close(end)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), seen.decode(errors="replace")
+
+    for n, sentence in enumerate(("The otter sleeps", "")):
+        code, seen = talk("create", o.vault, "--element", "tpm2", "--tcti", o.tpm.tcti, "--kdf", "64,1", "--measure", "--recovery-file", f"{o.phrase}.{n}",
+                          say=[(b"New passcode", "314159"), (b"same again", "314159"), (b"sentence of yours", sentence)])
+        check(code == 0 and "314159" not in seen and (sentence in seen), f"create on a terminal: {code} {seen}")
+        code, seen = talk("passcode", o.vault, say=[(b"Old passcode", "314159"), (b"New passcode", "314159"), (b"same again", "314159")])
+        shown, question = seen.find("Your sentence: The otter sleeps"), seen.find("Old passcode")
+        check(code == 0 and (0 <= shown < question if sentence else shown < 0 <= question), f"passcode on a terminal: {code} {seen}")
+        o.expect(0, "erase", o.vault, "--yes")
+        shutil.rmtree(o.vault)
+    o.close()
+
+
 def no_room():
     """[EL-19] when the first unlock can't settle, the owner gets in all the same, and the next one tries again."""
     o = Owner()
@@ -631,7 +669,7 @@ def kills():
 
 
 try:
-    for part in (other_software, by_hand, next_software, malformed, cuts, commands_line, no_room, kills):
+    for part in (other_software, by_hand, next_software, malformed, cuts, commands_line, asked, no_room, kills):
         began = time.monotonic()
         part()
         print(f"  {part.__name__}: {time.monotonic() - began:.1f} s", flush=True)
