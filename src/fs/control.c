@@ -61,7 +61,7 @@ static enum hf_result on_start(struct control *c, struct exchange *x)
     char mountpoint[PATH_CAP];
     uint32_t flags = hf_read_u32(&x->in);
     hf_read_string(&x->in, mountpoint, sizeof mountpoint);
-    if (hf_reader_end(&x->in) != HF_OK || (flags & ~(HF_FS_ALLOW_OTHER | HF_FS_READ_ONLY)))
+    if (hf_reader_end(&x->in) != HF_OK || (flags & ~(HF_FS_ALLOW_OTHER | HF_FS_READ_ONLY | HF_FS_NO_FRESHNESS)))
         return HF_PROTOCOL;
     c->state = FAILED;
     HF_TRY(hf_serve_open(HF_FD_FS_FUSE));
@@ -69,7 +69,7 @@ static enum hf_result on_start(struct control *c, struct exchange *x)
     enum hf_result result = hf_keyring_start(HF_FD_FS_ENCLAVE);
     if (result != HF_OK)
         return hf_fail(&x->error, result, "the enclave gives no class keys: %s", hf_result_text(result));
-    HF_TRY(hf_tree_start(HF_FD_FS_ROOT, c->nodes, hf_serve_kernel(), &x->error));
+    HF_TRY(hf_tree_start(HF_FD_FS_ROOT, c->nodes, hf_serve_kernel(), (flags & HF_FS_NO_FRESHNESS) != 0, &x->error));
     HF_TRY(hf_serve_start());
     c->state = SERVING;
     return HF_OK;

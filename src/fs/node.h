@@ -30,6 +30,7 @@ struct hf_dir {
     bool loaded; /* record is there and checked */
     struct hf_dir_record record;
     struct hf_stream *stream; /* tree_readdir.c's */
+    uint32_t changes; /* of the directory's names; hf_ns */
 };
 
 struct hf_node {

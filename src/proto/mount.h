@@ -34,6 +34,7 @@ enum hf_mount_request {
 
 #define HF_FS_ALLOW_OTHER 1u
 #define HF_FS_READ_ONLY 2u
+#define HF_FS_NO_FRESHNESS 4u /* for measuring alone */
 #define HF_NODE_MAP_BITS (1u << 25)
 #define HF_NODE_MAP_LEN (8u + HF_NODE_MAP_BITS / 8u)
 

@@ -46,6 +46,7 @@ enum hf_owner_request {
 #define HF_OPEN_LOCKED 1u
 #define HF_OPEN_ALLOW_OTHER 2u
 #define HF_OPEN_READ_ONLY 4u
+#define HF_OPEN_NO_FRESHNESS 8u
 
 enum hf_vault_state {
     HF_STATE_CLOSED = 0,

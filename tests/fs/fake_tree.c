@@ -119,8 +119,9 @@ static int make(uint64_t parent, const char *text, mode_t mode, dev_t rdev, cons
     return status;
 }
 
-enum hf_result hf_tree_start(int root_fd, void *map, const struct hf_tree_kernel *calls, struct hf_error *error)
+enum hf_result hf_tree_start(int root_fd, void *map, const struct hf_tree_kernel *calls, bool no_freshness, struct hf_error *error)
 {
+    (void)no_freshness;
     struct stat st;
     (void)map;
     if (fstat(root_fd, &st) < 0)
