@@ -10,8 +10,9 @@ static const struct {
     {"create", "create VAULT [--element tpm2|software|auto] [--tcti CONF] [--attempts N] [--delays S,S,...] [--grace S] [--inactivity S]\n"
                "       [--kdf auto|MIB,PASSES] [--profile plain|personal] [--no-recovery | --recovery-file FILE] [--passcode-fd N] [--trust-this-tpm]",
      "Makes a vault in an absent or empty directory and shows its recovery phrase, this once. Without a TPM a strong passphrase is needed."},
-    {"open", "open VAULT MOUNTPOINT [--passcode-fd N] [--locked] [--foreground] [--allow-other]",
-     "Starts the programs, unlocks and mounts. --locked: before the first unlock. --foreground: waits until it is closed."},
+    {"open", "open VAULT MOUNTPOINT [--passcode-fd N] [--locked] [--foreground] [--allow-other] [--no-freshness]",
+     "Starts the programs, unlocks and mounts. --locked: before the first unlock. --foreground: waits until it is closed.\n"
+     "    --no-freshness is for measuring alone: what was put back is not noticed, and the vault is read-only after it until `accept --all`."},
     {"unlock", "unlock VAULT [--passcode-fd N]", "Unlocks an open vault."},
     {"lock", "lock VAULT [--now]", "Takes the keys of class complete away after the grace period, or at once with --now."},
     {"close", "close VAULT [--force]", "Unmounts and stops everything. --force: also when files are in use; they fail from then on."},
@@ -25,6 +26,8 @@ static const struct {
     {"erase", "erase VAULT [--yes]", "Destroys all keys at once, the recovery keybag included. Needs no passcode. There is no way back."},
     {"export", "export VAULT DIR [--passcode-fd N]", "Copies everything as plain files. Exit 7 when something could not be read; the rest is there."},
     {"check", "check VAULT [--json] [--passcode-fd N]", "Authenticates everything that can be and names damage by path. Exit 7 when there is some."},
+    {"accept", "accept VAULT PATH... | --all | --list [--passcode-fd N]",
+     "Takes files, names and directories that are not as the vault last saw them (check names them) for good as they are now, by the passcode. --list: what was accepted so far."},
     {"passphrase", "passphrase [--words N]", "Prints a passphrase of N (6 to 24) random words, 11 bits each."},
 };
 

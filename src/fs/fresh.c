@@ -190,10 +190,20 @@ static bool is_later(uint32_t seen, uint32_t expected)
 
 /* --- names --- */
 
+/* The root's names under `always` that this plain name could have on disk. */
+static bool find_always(struct hf_node *dir, const char *plain, struct spot *ret)
+{
+    struct hf_place other;
+    for (uint32_t g = dir->id == HF_TREE_ROOT ? hf_keyring_generation(HF_CLASS_ALWAYS) : 0; g > 0; g--) {
+        if (hf_place_always(dir, plain, g, &other) == 0 && spot_in(dir, other.backing, true, ret) && ret->there)
+            return true;
+    }
+    return false;
+}
+
 int hf_fresh_lookup(struct hf_node *dir, const char *plain, const struct hf_place *place)
 {
     struct spot spot;
-    struct hf_place other;
     if (hf_fresh_state() != HF_FRESH_SOUND || hf_unclean || believes)
         return 0;
     bool judged = spot_of(dir, place->backing, &spot);
@@ -204,9 +214,7 @@ int hf_fresh_lookup(struct hf_node *dir, const char *plain, const struct hf_plac
             return stale("another kind of object, or another device, has this name");
         return 0;
     }
-    bool missing = judged && spot.there;
-    for (uint32_t g = dir->id == HF_TREE_ROOT ? hf_keyring_generation(HF_CLASS_ALWAYS) : 0; g > 0 && !missing; g--)
-        missing = hf_place_always(dir, plain, g, &other) == 0 && spot_in(dir, other.backing, true, &spot) && spot.there;
+    bool missing = (judged && spot.there) || find_always(dir, plain, &spot);
     return missing ? stale("a name that the vault has is missing: removed by someone, or not restored") : 0;
 }
 
@@ -474,6 +482,15 @@ void hf_fresh_believe_other(struct hf_node *dir, const char *backing, const stru
         return;
     choose(dir, backing, &spot);
     enter(&spot, 0, 0, other_tag(spot.index, st), false);
+}
+
+void hf_fresh_remove_missing(struct hf_node *dir, const char *plain)
+{
+    struct hf_place place;
+    struct spot spot;
+    bool there = hf_place_make(dir, plain, false, &place) == 0 && spot_of(dir, place.backing, &spot) && spot.there;
+    if (there || find_always(dir, plain, &spot))
+        enter(&spot, 0, 0, 0, false);
 }
 
 void hf_fresh_believe_name(struct hf_node *dir, const char *backing)

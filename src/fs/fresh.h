@@ -7,14 +7,15 @@
 
 #include "fs/dirs.h"
 #include "fs/node.h"
+#include "proto/mount.h"
 #include "format/indexlog.h"
 
 enum hf_fresh_state {
-    HF_FRESH_SOUND = 0,
-    HF_FRESH_LOST,     /* an index is missing or not authentic: read-only until everything is accepted */
-    HF_FRESH_OLDER,    /* … is authentic, but older than the head */
-    HF_FRESH_UNTENDED, /* the vault was mounted with --no-freshness before: as if lost */
-    HF_FRESH_OFF       /* it is now */
+    HF_FRESH_SOUND = HF_FRESHNESS_SOUND,
+    HF_FRESH_LOST = HF_FRESHNESS_LOST,         /* an index is missing or not authentic: read-only until everything is accepted */
+    HF_FRESH_OLDER = HF_FRESHNESS_OLDER,       /* … is authentic, but older than the head */
+    HF_FRESH_UNTENDED = HF_FRESHNESS_UNTENDED, /* the vault was mounted with --no-freshness before: as if lost */
+    HF_FRESH_OFF = HF_FRESHNESS_OFF            /* it is now */
 };
 
 /* HEAD_OPEN's tips: main, always. off: --no-freshness. */
@@ -84,6 +85,8 @@ void hf_fresh_believe(bool on);
 uint64_t hf_fresh_believed(void);
 /* A FIFO, socket or device as it is; a name whose object is not authentic (it can be removed then, and still not be read). */
 void hf_fresh_believe_other(struct hf_node *dir, const char *backing, const struct stat *st);
+/* A name that the directory lacks and the index has. */
+void hf_fresh_remove_missing(struct hf_node *dir, const char *plain);
 void hf_fresh_believe_name(struct hf_node *dir, const char *backing);
 /* A walk over directories tells what is there: begin, then each directory that is listed wholly, each name in it, each labelled file; at the end names that the index
  * has and the walk did not see go (DIRS: of the directories listed; ALL: any) and are counted. The index is written anew then. hf_ns held exclusively throughout. */

@@ -23,6 +23,7 @@ static const struct {
     unsigned class;
 } files[HF_FRESH_INDEXES] = {{"index", HF_CLASS_AFTER_UNLOCK}, {"index-always", HF_CLASS_ALWAYS}};
 static int folder = -1; /* .holdfast */
+const uint8_t hf_fresh_nobody[HF_FILE_ID_LEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 static uint8_t untended[HF_INDEX_TIP_LEN]; /* the head's word for "mounted without" */
 
 /* --- changes --- */
@@ -347,11 +348,12 @@ static int take_out(struct hf_fresh_index *index, bool all, uint64_t *gone)
 {
     struct hf_fresh_changes unseen = {0};
     enum hf_result result = HF_OK;
+    const uint64_t guard = hf_fresh_file_key(index, hf_fresh_nobody);
     pthread_rwlock_wrlock(&hf_fresh_lock);
     for (size_t i = 0; i < index->table.cap; i++) {
         const struct hf_index_entry *entry = &index->table.slots[i];
         bool shared = entry->dir == 0 && entry->name != 0;
-        if (entry->name == 0 || is_root(index, entry) || hf_index_table_find(&index->seen, entry->dir, entry->name))
+        if (entry->name == 0 || is_root(index, entry) || (shared && entry->name == guard) || hf_index_table_find(&index->seen, entry->dir, entry->name))
             continue;
         if (all || (!shared && hf_index_table_find(&index->seen, entry->dir, 0)))
             change_add(&unseen, entry);

@@ -32,6 +32,9 @@ extern struct hf_fresh_index hf_fresh_indexes[HF_FRESH_INDEXES];
 extern pthread_rwlock_t hf_fresh_lock; /* tables, changes */
 extern _Atomic int hf_fresh_now;       /* enum hf_fresh_state */
 
+/* No file has this id: the versions of its entry hold .holdfast/accepted to its length and end. */
+extern const uint8_t hf_fresh_nobody[HF_FILE_ID_LEN];
+
 uint64_t hf_fresh_dir_key(const struct hf_fresh_index *index, const uint8_t dir_id[16]);
 uint64_t hf_fresh_name_key(const struct hf_fresh_index *index, const uint8_t dir_id[16], const char *backing);
 uint64_t hf_fresh_file_key(const struct hf_fresh_index *index, const uint8_t file_id[16]);

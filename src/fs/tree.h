@@ -108,6 +108,7 @@ void hf_tree_die(void);
 struct hf_tree_counts {
     uint32_t open, open_unless_open;
     uint64_t nodes, dirty;
+    uint8_t freshness; /* proto/mount.h HF_FRESHNESS_* */
 };
 void hf_tree_counts(struct hf_tree_counts *ret);
 

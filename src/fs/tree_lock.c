@@ -198,4 +198,5 @@ void hf_tree_counts(struct hf_tree_counts *ret)
     hf_node_each(count_one, ret);
     ret->nodes = hf_node_count();
     ret->dirty = hf_dirty_count();
+    ret->freshness = (uint8_t)hf_fresh_state();
 }

@@ -8,6 +8,7 @@
 #include "fs/dirs.h"
 #include "fs/errno.h"
 #include "fs/files.h"
+#include "fs/fresh.h"
 #include "fs/keyring.h"
 #include "fs/settle.h"
 #include "fs/treepart.h"
@@ -71,11 +72,15 @@ static void wipe_and_free(void *memory, size_t len)
     free(memory);
 }
 
+/* What freshness has to say goes before what a failure alone would. */
 static void report(struct walk *walk, const char *path, const char *what)
 {
+    const char *why = hf_fresh_why();
+    what = why ? why : what;
     walk->findings++;
     if (walk->finding)
         walk->finding(walk->arg, path, what);
+    hf_fresh_forget_why();
 }
 
 /* Names on disk that are none of ours, which readdir passes over. */
@@ -126,6 +131,7 @@ static void walk_entry(struct walk *walk, uint64_t parent, const char *name, con
     if (!below)
         return;
     (void)snprintf(below, len, "%s/%s", path, name);
+    hf_fresh_forget_why();
     int failed = hf_tree_lookup(parent, name, &entry);
     if (failed) {
         if (failed != -ENOENT && failed != -ENOKEY)
@@ -146,6 +152,7 @@ static void walk_dir(struct walk *walk, uint64_t id, const char *path)
     struct names names = {0};
     if (atomic_load(&stopped))
         return;
+    hf_fresh_forget_why();
     int failed = hf_tree_readdir(id, 0, false, take_name, &names);
     if (failed == -EIO)
         report(walk, *path ? path : "/", "the directory's record (.hf) is missing or not authentic: it, its place, mode or owner was changed");

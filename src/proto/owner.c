@@ -14,6 +14,7 @@ void hf_owner_status_write(struct hf_writer *writer, const struct hf_owner_statu
     hf_write_string(writer, status->enclave_sha256);
     hf_write_u16(writer, status->under_way);
     hf_write_string(writer, status->vault);
+    hf_write_u8(writer, status->freshness);
 }
 
 void hf_owner_status_read(struct hf_reader *reader, struct hf_owner_status *ret)
@@ -32,4 +33,5 @@ void hf_owner_status_read(struct hf_reader *reader, struct hf_owner_status *ret)
     hf_read_string(reader, ret->enclave_sha256, sizeof ret->enclave_sha256);
     ret->under_way = hf_read_u16(reader);
     hf_read_string(reader, ret->vault, sizeof ret->vault);
+    ret->freshness = hf_read_u8(reader);
 }

@@ -14,11 +14,12 @@
  * | ROTATE   | -               | u8 class | u64 files     (PROGRESS first) |
  * | ERASE    | -               | string vault | - |
  * | CHECK    | -               | - | FINDING messages, then u64 objects | u64 findings |
+ * | ACCEPT   | secret, or none for LIST | as proto/mount.h ACCEPT | FINDING messages, then u64 changed | u64 findings |
  * | SECRETS  | -               | string vault | u8 creating | string name: the abstract socket that takes this vault's secrets (packaged mode: the verbs
  *                                bring no descriptor then); empty: a pair, as above |
  * | WAIT     | -               | - | answers when the vault is closed (for --foreground) |
  * owner status = u8 state (hf_vault_state) | string mountpoint | enclave status | u32 open_unless_open | u32 pids: super, enclave, element, fs (0: not running) | u32 grace left s | string enclave_sha256 hex
- *              | u16 the verb under way (enum hf_owner_request; 0: none): then enclave and filesystem are told as last known | string vault */
+ *              | u16 the verb under way (enum hf_owner_request; 0: none): then enclave and filesystem are told as last known | string vault | u8 freshness */
 #ifndef HF_PROTO_OWNER_H
 #define HF_PROTO_OWNER_H
 
@@ -40,7 +41,8 @@ enum hf_owner_request {
     HF_OWN_ERASE,
     HF_OWN_CHECK,
     HF_OWN_WAIT,
-    HF_OWN_SECRETS
+    HF_OWN_SECRETS,
+    HF_OWN_ACCEPT
 };
 
 #define HF_OPEN_LOCKED 1u
@@ -67,6 +69,7 @@ struct hf_owner_status {
     char enclave_sha256[65];
     uint16_t under_way;
     char vault[4096];
+    uint8_t freshness; /* proto/mount.h HF_FRESHNESS_*; of a vault that is not open: 0 */
 };
 
 void hf_owner_status_write(struct hf_writer *writer, const struct hf_owner_status *status);
