@@ -335,7 +335,8 @@ int hf_fresh_open(struct hf_node *file, uint64_t before)
     uint32_t expected = before ? (uint32_t)before : versions.entry.content;
     if (content == expected)
         return 0;
-    if (believes || (hf_unclean && file->content->in_window && is_later(content, expected))) {
+    bool unknown = hf_unclean && expected == 0; /* its name was entered by evidence alone */
+    if (believes || unknown || (hf_unclean && file->content->in_window && is_later(content, expected))) {
         enter(&versions, versions.entry.meta, content, name.entry.tag, false);
         return 0;
     }

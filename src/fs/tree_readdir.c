@@ -79,31 +79,39 @@ static bool entry_of(struct hf_node *dir, int dir_fd, const struct dirent64 *raw
     return hf_stat_lent(dir_fd, raw->d_name, &place.st) == 0 && hf_tree_entry(dir, plain, &place, ret) != -ENOMEM;
 }
 
-static bool give(struct hf_node *dir, int dir_fd, const struct dirent64 *raw, bool plus, hf_tree_fill fill, void *arg, uint32_t *known)
+/* Fills one entry in; false: the caller has no room for it. What can't be shown is passed over. */
+static bool show(struct hf_node *dir, int dir_fd, const struct dirent64 *raw, bool plus, hf_tree_fill fill, void *arg, enum hf_fresh_known known)
 {
     struct hf_entry entry;
     char plain[256];
-    enum hf_fresh_known is = HF_FRESH_NOT_JUDGED;
     bool dot = strcmp(raw->d_name, ".") == 0 || strcmp(raw->d_name, "..") == 0;
     if (dot)
         (void)strcpy(plain, raw->d_name);
-    else if (hf_name_is_ours(raw->d_name) || hf_dir_plain(dir, dir_fd, raw->d_name, plain) != 0)
+    else if (hf_dir_plain(dir, dir_fd, raw->d_name, plain) != 0)
         return true; /* what is no name of ours is for `check` to report: a directory never becomes unlistable */
-    if (!dot)
-        is = hf_fresh_knows(dir, raw->d_name);
-    /* [FR-2] What is not known is listed; its lookup fails. */
-    if (!entry_of(dir, dir_fd, raw, plain, plus && !dot && is != HF_FRESH_UNKNOWN, &entry))
+    /* [FR-2] What the index does not know is listed; its lookup fails. */
+    if (!entry_of(dir, dir_fd, raw, plain, plus && !dot && known != HF_FRESH_UNKNOWN, &entry))
         return true;
     if (!plus && !dot && raw->d_type == DT_REG) { /* a long symlink looks like a file here: the kernel asks when it matters */
         entry.attr.st_mode = S_IFREG;
     }
-    if (fill(arg, plain, &entry, (uint64_t)raw->d_off)) {
-        *known += is == HF_FRESH_KNOWN;
+    if (fill(arg, plain, &entry, (uint64_t)raw->d_off))
         return true;
-    }
     if (entry.id)
         hf_node_lookup_drop(hf_node_of(entry.id), 1);
     return false;
+}
+
+static bool give(struct hf_node *dir, int dir_fd, struct hf_stream *stream, const struct dirent64 *raw, bool plus, hf_tree_fill fill, void *arg)
+{
+    bool dot = strcmp(raw->d_name, ".") == 0 || strcmp(raw->d_name, "..") == 0;
+    if (!dot && hf_name_is_ours(raw->d_name))
+        return true;
+    enum hf_fresh_known known = dot ? HF_FRESH_NOT_JUDGED : hf_fresh_knows(dir, raw->d_name);
+    if (!show(dir, dir_fd, raw, plus, fill, arg, known))
+        return false;
+    stream->known += known == HF_FRESH_KNOWN;
+    return true;
 }
 
 static int read_stream(struct hf_node *dir, int dir_fd, struct hf_stream *stream, bool plus, hf_tree_fill fill, void *arg)
@@ -122,7 +130,7 @@ static int read_stream(struct hf_node *dir, int dir_fd, struct hf_stream *stream
             stream->at = 0;
         }
         const struct dirent64 *raw = (const void *)(stream->buffer + stream->at);
-        if (!give(dir, dir_fd, raw, plus, fill, arg, &stream->known))
+        if (!give(dir, dir_fd, stream, raw, plus, fill, arg))
             return 0;
         stream->at += raw->d_reclen;
         stream->next = (uint64_t)raw->d_off;
