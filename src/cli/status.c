@@ -48,7 +48,7 @@ static const char *freshness_text(unsigned freshness)
 {
     switch (freshness) {
     case HF_FRESHNESS_LOST: return "its index is missing or damaged (was the vault copied or restored in part?)";
-    case HF_FRESHNESS_OLDER: return "its index is older than its head (put back, or restored in part?)";
+    case HF_FRESHNESS_OLDER: return "its index and its head are of different times (one was put back, or restored alone)";
     case HF_FRESHNESS_UNTENDED: return "it was open with --no-freshness";
     default: return NULL;
     }

@@ -59,7 +59,7 @@ static enum hf_result load(struct hf_fresh_index *index, struct hf_chain *chain,
     if (found)
         guard = *found;
     pthread_rwlock_unlock(&hf_fresh_lock);
-    enum hf_result result = hf_chain_load(chain, index->chain.dir, file_name, HF_CLASS_AFTER_UNLOCK, NULL, show, listing);
+    enum hf_result result = hf_chain_load(chain, index->chain.dir, file_name, HF_CLASS_AFTER_UNLOCK, NULL, false, show, listing);
     if (result == HF_NOT_FOUND)
         return found ? HF_DAMAGED : HF_NOT_FOUND;
     HF_TRY(result);

@@ -108,7 +108,7 @@ static enum hf_result read_record(struct reading *reading, struct hf_span *ret_p
     return HF_OK;
 }
 
-static enum hf_result read_all(struct reading *reading, const struct hf_index_header *header, const uint8_t *tip, hf_chain_visit visit, void *arg)
+static enum hf_result read_all(struct reading *reading, const struct hf_index_header *header, const uint8_t *tip, bool closed, hf_chain_visit visit, void *arg)
 {
     struct hf_chain *chain = reading->chain;
     struct hf_span plain;
@@ -127,10 +127,15 @@ static enum hf_result read_all(struct reading *reading, const struct hf_index_he
         HF_TRY(visit(arg, false, plain));
         found = tip && hf_equal_ct(tip, chain->staged.tip, HF_INDEX_TIP_LEN);
     }
-    return HF_OK;
+    if (!closed)
+        return HF_OK;
+    struct hf_chain_end end = chain->staged;
+    bool more = !hf_equal_ct(tip, chain->staged.tip, HF_INDEX_TIP_LEN) || read_record(reading, &plain) == HF_OK;
+    chain->staged = end;
+    return more ? HF_EXISTS : HF_OK;
 }
 
-static enum hf_result load(struct hf_chain *chain, const uint8_t *tip, hf_chain_visit visit, void *arg)
+static enum hf_result load(struct hf_chain *chain, const uint8_t *tip, bool closed, hf_chain_visit visit, void *arg)
 {
     struct hf_index_header header;
     uint8_t bytes[HF_INDEX_HEADER_LEN];
@@ -148,18 +153,19 @@ static enum hf_result load(struct hf_chain *chain, const uint8_t *tip, hf_chain_
     first_tip(chain->keys, bytes, chain->staged.tip);
     reading.sealed = malloc(RECORD_CAP);
     reading.plain = malloc(HF_INDEX_RECORD_MAX);
-    enum hf_result result = reading.sealed && reading.plain ? read_all(&reading, &header, tip, visit, arg) : HF_NO_MEMORY;
+    enum hf_result result = reading.sealed && reading.plain ? read_all(&reading, &header, tip, closed, visit, arg) : HF_NO_MEMORY;
     free(reading.sealed);
     free(reading.plain);
     chain->committed = chain->staged;
     return result;
 }
 
-enum hf_result hf_chain_load(struct hf_chain *chain, int dir, const char *name, unsigned class, const uint8_t tip[HF_INDEX_TIP_LEN], hf_chain_visit visit, void *arg)
+enum hf_result hf_chain_load(struct hf_chain *chain, int dir, const char *name, unsigned class, const uint8_t tip[HF_INDEX_TIP_LEN], bool closed, hf_chain_visit visit,
+                             void *arg)
 {
     enum hf_result result = start(chain, dir, name, class);
     if (result == HF_OK)
-        result = load(chain, tip, visit, arg);
+        result = load(chain, tip, closed, visit, arg);
     if (result != HF_OK)
         hf_chain_close(chain);
     return result;
@@ -256,8 +262,12 @@ enum hf_result hf_chain_rewrite(struct hf_chain *chain, const uint8_t continues[
     hf_random(chain->keys->seal, sizeof chain->keys->seal);
     if (result == HF_OK)
         result = write_new(chain, fd, continues, records, next, arg, &end);
-    if (result == HF_OK)
-        result = disk(hf_disk->renameat2(chain->dir, temporary, chain->dir, chain->name, 0));
+    if (result == HF_OK) {
+        int renamed = hf_disk->renameat2(chain->dir, temporary, chain->dir, chain->name, 0);
+        if (renamed == -EISDIR && hf_disk->unlinkat(chain->dir, chain->name, AT_REMOVEDIR) == 0) /* somebody's folder in its place */
+            renamed = hf_disk->renameat2(chain->dir, temporary, chain->dir, chain->name, 0);
+        result = disk(renamed);
+    }
     if (result == HF_OK) { /* from here on the name is the new file's, whatever its sync says: the caller's settle fails then, and its next one writes anew */
         hf_cleanup_fd(&chain->fd);
         chain->fd = fd;

@@ -29,10 +29,11 @@ struct hf_chain {
 
 typedef enum hf_result (*hf_chain_visit)(void *arg, bool base, struct hf_span plain);
 
-/* Reads up to the record with that tip (NULL: to the end) and calls visit for each; what lies behind it is cut off at the next append.
- * HF_NOT_FOUND: no file; HF_DAMAGED: not authentic up to there; HF_GONE: authentic, but the tip is not in it; HF_LOCKED. On failure the chain holds nothing. */
+/* Reads up to the record with that tip (NULL: to the end) and calls visit for each; what lies behind it is cut off at the next append (closed: nothing may).
+ * HF_NOT_FOUND: no file; HF_DAMAGED: not authentic up to there; HF_GONE: authentic, but the tip is not in it (the file is older than the tip);
+ * HF_EXISTS: there is more behind it though the vault was closed (the tip is older than the file); HF_LOCKED. On failure the chain holds nothing. */
 HF_MUST_USE enum hf_result hf_chain_load(struct hf_chain *chain, int dir, const char *name, unsigned class, const uint8_t tip[HF_INDEX_TIP_LEN],
-                                         hf_chain_visit visit, void *arg);
+                                         bool closed, hf_chain_visit visit, void *arg);
 /* Keys for a file that is not there yet: hf_chain_rewrite makes it. */
 HF_MUST_USE enum hf_result hf_chain_new(struct hf_chain *chain, int dir, const char *name, unsigned class);
 /* One record of at most HF_INDEX_RECORD_MAX bytes. */

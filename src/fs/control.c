@@ -249,8 +249,10 @@ static enum hf_result run_accept(struct control *c, struct exchange *x)
     (void)c;
     if (what == HF_ACCEPT_LIST) {
         int status = hf_tree_accepted(send_acceptance, NULL);
+        if (status == -EIO)
+            return hf_fail(&x->error, HF_DAMAGED, "the record of what was accepted (.holdfast/accepted) is altered, cut or missing");
         if (status < 0)
-            return failed(x, status, "the record of what was accepted (.holdfast/accepted) is altered, cut or missing");
+            return failed(x, status, "the record of what was accepted (.holdfast/accepted) cannot be read");
     }
     for (uint16_t i = 0; i < (what == HF_ACCEPT_ALL ? 1 : count); i++) {
         uint64_t unsound = 0;
@@ -260,6 +262,8 @@ static enum hf_result run_accept(struct control *c, struct exchange *x)
         int status = x->in.failed ? -EINVAL : hf_tree_accept(path, &changed, &unsound);
         if (status == -EROFS)
             return hf_fail(&x->error, HF_DAMAGED, "the freshness index is not sound: only everything can be accepted (--all)");
+        if (what == HF_ACCEPT_ALL && status < 0)
+            return failed(x, status, "not accepted: a class is locked, or the index (.holdfast/index) cannot be written");
         if (status == -EIO)
             send_finding(NULL, path, "not accepted: what is above it is not as the vault last saw it; accept that first");
         else if (status < 0)

@@ -8,6 +8,7 @@
 #include "format/class.h"
 #include "fs/errno.h"
 #include "fs/fresh_part.h"
+#include "fs/keyring.h"
 #include "fs/settle.h"
 #include "keys/wipe.h"
 #include "os/disk.h"
@@ -106,18 +107,20 @@ static enum hf_result load(size_t i)
     if (hf_equal_ct(index->head_tip, never, sizeof never))
         result = make_new(i);
     else
-        result = hf_chain_load(&index->chain, folder, files[i].name, files[i].class, index->head_tip, visit, index);
+        result = hf_chain_load(&index->chain, folder, files[i].name, files[i].class, index->head_tip, !hf_unclean, visit, index);
     if (result == HF_OK) {
         index->loaded = true;
         memcpy(index->prf, index->chain.keys->prf, sizeof index->prf);
         return HF_OK;
     }
     hf_index_table_free(&index->table);
-    if (result != HF_NOT_FOUND && result != HF_DAMAGED && result != HF_GONE)
+    if (result != HF_NOT_FOUND && result != HF_DAMAGED && result != HF_GONE && result != HF_EXISTS)
         return result;
-    atomic_store(&hf_fresh_now, result == HF_GONE ? HF_FRESH_OLDER : HF_FRESH_LOST);
-    (void)fprintf(stderr, "holdfast-fs: .holdfast/%s is %s: the vault is read-only until `holdfast accept VAULT --all`\n", files[i].name,
-                  result == HF_GONE ? "older than the vault's head (put back?)" : result == HF_NOT_FOUND ? "missing" : "damaged");
+    bool older = result == HF_GONE || result == HF_EXISTS;
+    atomic_store(&hf_fresh_now, older ? HF_FRESH_OLDER : HF_FRESH_LOST);
+    (void)fprintf(stderr, "holdfast-fs: .holdfast/%s %s: the vault is read-only until `holdfast accept VAULT --all`\n", files[i].name,
+                  result == HF_GONE ? "is older than the vault's head (put back?)" : result == HF_EXISTS ? "is newer than the vault's head (that was put back?)"
+                  : result == HF_NOT_FOUND ? "is missing" : "is damaged");
     return HF_OK;
 }
 
@@ -179,7 +182,8 @@ static int take(struct hf_fresh_index *index)
 {
     for (size_t i = 0; i < index->pending.len; i++)
         change_add(&index->taken, &index->pending.list[i]);
-    index->rewrite = index->rewrite || index->pending.lost || index->taken.lost || index->chain.committed.at > 2 * index->chain.base_end + LOG_FREE;
+    bool long_ = index->chain.committed.at > 2 * index->chain.base_end + LOG_FREE && hf_keyring_generation(index->chain.class) != 0;
+    index->rewrite = index->rewrite || long_ || index->pending.lost || index->taken.lost;
     changes_clear(&index->pending);
     hf_index_table_free(&index->snapshot);
     if (!index->rewrite)

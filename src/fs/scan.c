@@ -86,8 +86,6 @@ static void scan_file(struct scan *scan, struct hf_node *dir, int dir_fd, const 
         if (!failed) /* a content that was loaded already, too */
             failed = hf_fresh_open(file, 0);
     }
-    if (!failed && scan->accept && strcmp(backing, file->name ? file->name : "") != 0)
-        hf_fresh_put_file(file, dir, backing, hf_place_is_always(dir, dir_fd, backing));
     bool window = !failed && !scan->accept && (file->content->in_window || file->evidence || hf_disk_len(hf_size_from_disk_len((uint64_t)st->st_size)) != (uint64_t)st->st_size);
     if (window) {
         /* Bound by this name, whichever the node knows. */
@@ -105,8 +103,13 @@ static void scan_file(struct scan *scan, struct hf_node *dir, int dir_fd, const 
             memcpy(seen->slots[seen->count++], slot, HF_SLOT_LEN);
         hf_wipe(plain, sizeof plain);
     }
-    if (window && !failed && strcmp(backing, file->name ? file->name : "") != 0) /* the other names of one with several */
+    if ((window || scan->accept) && !failed && (file->parent != dir || strcmp(backing, file->name) != 0)) { /* a further name */
+        hf_fresh_before_link(file);
         hf_fresh_put_file(file, dir, backing, hf_place_is_always(dir, dir_fd, backing));
+    }
+    if (failed == -EIO && hf_fresh_why())
+        (void)fprintf(stderr, "holdfast-fs: a file is not as the vault last saw it: %s\n", hf_fresh_why());
+    hf_fresh_forget_why();
     if (failed == -ENOKEY)
         scan->waiting++;
     else if (failed)
@@ -192,6 +195,8 @@ static void scan_dir(struct scan *scan, struct hf_node *dir)
             scan->unsound++;
         return;
     }
+    if (scan->accept)
+        (void)!hf_fresh_dir(dir); /* one that was loaded before */
     const struct hf_dir_record *record = &dir->dir.record;
     bool readable = hf_name_encode(record->class, record->class_generation, record->dir_id, "x", probe, NULL) == HF_OK;
     if (!readable)

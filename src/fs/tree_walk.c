@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/accept.h"
 #include "fs/dirs.h"
 #include "fs/errno.h"
 #include "fs/files.h"
@@ -216,6 +217,8 @@ int hf_tree_check(void (*finding)(void *arg, const char *path, const char *what)
         return -ENOMEM;
     atomic_store(&stopped, false);
     walk_dir(&walk, HF_TREE_ROOT, "");
+    if (hf_tree_accepted(NULL, NULL) == -EIO)
+        report(&walk, "/.holdfast/accepted", "the record of what was accepted is altered, cut or missing");
     wipe_and_free(walk.buffer, HF_MAX_IO);
     *ret_objects = walk.objects;
     *ret_findings = walk.findings;
