@@ -45,8 +45,9 @@ enum { HF_FRESHNESS_SOUND, HF_FRESHNESS_LOST, HF_FRESHNESS_OLDER, HF_FRESHNESS_U
 
 #define HF_FS_ALLOW_OTHER 1u
 #define HF_FS_READ_ONLY 2u
+#define HF_FS_DATABASES 8u /* the flags of owner.h, shifted by one */
 #define HF_FS_WAIT 4u /* requests that find class complete locked wait for the unlock */
-#define HF_FS_NO_FRESHNESS 8u /* for measuring alone */
+#define HF_FS_NO_FRESHNESS 16u /* for measuring alone */
 /* LOCK's how. */
 #define HF_LOCK_DEEP 1u    /* back to before the first unlock */
 #define HF_LOCK_SUSPEND 2u /* the machine is about to sleep: nobody may wait for an unlock until WAKE */

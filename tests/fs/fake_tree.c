@@ -522,3 +522,24 @@ int hf_tree_accepted(void (*entry)(void *arg, uint64_t time, const char *path, u
     entry(arg, 1, "", 2);
     return 0;
 }
+
+int hf_tree_lose_privileges(uint64_t id, bool set_id)
+{
+    (void)id;
+    (void)set_id;
+    return 0;
+}
+
+bool hf_tree_attr_keeps(uint64_t id)
+{
+    (void)id;
+    return true;
+}
+
+void hf_tree_write_back(void)
+{
+}
+
+void hf_tree_lock_again(void)
+{
+}
