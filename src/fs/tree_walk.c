@@ -73,7 +73,7 @@ static void wipe_and_free(void *memory, size_t len)
     free(memory);
 }
 
-/* What freshness has to say goes before what a failure alone would. */
+/* What freshness has to say goes before what a failure alone would [FR-10]. */
 static void report(struct walk *walk, const char *path, const char *what)
 {
     const char *why = hf_fresh_why();
