@@ -103,6 +103,7 @@ void hf_slot_add(struct hf_node *file, const uint8_t slot[HF_SLOT_LEN])
     memcpy(meta->slots[meta->current], slot, HF_SLOT_LEN);
     meta->current++;
     file->stale = true;
+    file->names_epoch = hf_epoch_now();
 }
 
 void hf_slot_drop(struct hf_node *file, const uint8_t slot[HF_SLOT_LEN])
@@ -118,6 +119,7 @@ void hf_slot_drop(struct hf_node *file, const uint8_t slot[HF_SLOT_LEN])
         meta->current--;
         meta->old++;
         file->stale = true;
+        file->names_epoch = hf_epoch_now();
         return;
     }
 }

@@ -51,11 +51,13 @@ static struct seen *seen_of(struct scan *scan, struct hf_node *node, bool more_n
 }
 
 /* Reported without its name: the log is plaintext. */
-static void lose(struct scan *scan, int dir_fd, const char *backing)
+static void lose(struct scan *scan, struct hf_node *dir, int dir_fd, const char *backing)
 {
     (void)fprintf(stderr, "holdfast-fs: a file's creation was lost in the power cut: its name is taken away\n");
-    if (hf_disk->unlinkat(dir_fd, backing, 0) == 0)
+    if (hf_disk->unlinkat(dir_fd, backing, 0) == 0) {
         hf_place_side_remove(dir_fd, backing);
+        hf_fresh_remove(dir, backing);
+    }
     scan->lost++;
 }
 
@@ -72,7 +74,7 @@ static void scan_file(struct scan *scan, struct hf_node *dir, int dir_fd, const 
     if (!failed && !scan->accept && !file->content && hf_content_label(file->fd, &probe) == HF_NOT_FOUND) {
         pthread_rwlock_unlock(&file->lock);
         hf_node_unref(file);
-        lose(scan, dir_fd, backing);
+        lose(scan, dir, dir_fd, backing);
         return;
     }
     hf_content_free(&probe);
@@ -177,6 +179,7 @@ static bool was_half_made(struct hf_node *dir)
     if (up >= 0)
         hf_dir_done(dir->parent);
     if (gone) {
+        hf_fresh_remove(dir->parent, dir->name);
         hf_node_unhash(dir);
         hf_node_unplace(dir);
     }

@@ -134,7 +134,9 @@ static bool finish_content(struct hf_node *file)
     if (hf_node_open_fd(file) != 0 || hf_disk->fstat(file->fd, &st) != 0)
         return true;
     bool touched = hf_content_pending(content);
-    if (!file->stale) {
+    /* A name that came after the take is in this header already, but not yet in the index: its evidence stays. */
+    bool late = file->names_epoch > hf_settled;
+    if (!file->stale && !late) {
         hf_slots_settled(file);
         hf_evidence_remove(file);
     }
@@ -145,7 +147,7 @@ static bool finish_content(struct hf_node *file)
         (void)hf_disk->futimens(file->fd, times);
         hf_file_keep_mode(file);
     }
-    return more || file->stale;
+    return more || file->stale || late;
 }
 
 /* After the barrier. */
