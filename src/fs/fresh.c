@@ -10,6 +10,7 @@
 #include "fs/fresh_part.h"
 #include "fs/keyring.h"
 #include "fs/settle.h"
+#include "keys/wipe.h"
 #include "os/disk.h"
 
 enum domain { DIR_KEY = 1, NAME_KEY, FILE_KEY, TAG };
@@ -294,6 +295,28 @@ static bool has_more_names(const struct hf_node *file)
     return file->fd >= 0 && hf_disk->fstat(file->fd, &st) == 0 && st.st_nlink > 1;
 }
 
+/* After an unclean stop: a change of class gives a name of the root its other form on disk, and the disk may have that without the header that belongs to it. */
+static bool had_other_form(const struct hf_node *file, uint32_t *ret_content)
+{
+    struct hf_node *dir = file->parent;
+    struct hf_place place;
+    struct spot name, versions;
+    char plain[256];
+    bool had = false;
+    if (!hf_unclean || dir->id != HF_TREE_ROOT || hf_dir_plain(dir, dir->fd, file->name, plain) != 0)
+        return false;
+    for (int always = 0; always < 2 && !had; always++) {
+        if (hf_place_make(dir, plain, always, &place) != 0 || !spot_in(dir, place.backing, always, &name) || !name.there ||
+            name.entry.tag != file_tag(name.index, file))
+            continue;
+        versions_of(&name, file, &versions);
+        had = versions.there && versions.entry.meta == (uint32_t)file->content->meta.version;
+        *ret_content = versions.entry.content;
+    }
+    hf_wipe(plain, sizeof plain);
+    return had;
+}
+
 int hf_fresh_bind(struct hf_node *file, const uint8_t slot[HF_SLOT_LEN])
 {
     struct spot name, versions;
@@ -301,11 +324,12 @@ int hf_fresh_bind(struct hf_node *file, const uint8_t slot[HF_SLOT_LEN])
         return 0;
     uint32_t meta = (uint32_t)file->content->meta.version;
     bool window = hf_unclean && file->content->in_window;
+    uint32_t content = (uint32_t)file->content->version;
     if (!name.there || name.entry.tag != file_tag(name.index, file)) {
         /* Made, renamed or put in another's place since the last settle before an unclean stop. */
-        if (believes || window || (hf_unclean && file->evidence && hf_evidence_has(file, HF_EVIDENCE_NAME, slot))) {
+        if (believes || window || (hf_unclean && file->evidence && hf_evidence_has(file, HF_EVIDENCE_NAME, slot)) || had_other_form(file, &content)) {
             choose(file->parent, file->name, &name);
-            put_versions(&name, file, has_more_names(file), (uint32_t)file->content->version, false);
+            put_versions(&name, file, has_more_names(file), content, false);
             return 0;
         }
         return stale(name.there ? "another file than the one that had this name: probably put there by someone, or restored"
@@ -383,6 +407,8 @@ static void note(struct hf_node *file, bool taken)
         return;
     bool known = file->parent && spot_of_node(file, &name) && name.there;
     if (!known || (is_shared(&name.entry) && has_more_names(file))) {
+        if (known && taken) /* it may be so since the take alone */
+            enter(&name, 0, 0, name.entry.tag, true);
         note_shared(file, taken);
         return;
     }
