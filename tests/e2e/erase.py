@@ -160,7 +160,7 @@ for part in sys.argv[2:] or ("busy", "busy_unlocking", "not_to_be_stopped", "kil
     if part == "busy_unlocking":
         busy("unlock")
     elif part == "killed":
-        killed(200 if LONG else 10)
+        killed(200 if LONG else 6)
     else:
         globals()[part]()
     print(f"{part}: {time.monotonic() - began:.1f} s", flush=True)
