@@ -9,6 +9,7 @@ _holdfast() {
     case $before in
     --element) mapfile -t COMPREPLY < <(compgen -W "auto tpm2 software" -- "$word"); return ;;
     --class) mapfile -t COMPREPLY < <(compgen -W "complete unless-open after-unlock always" -- "$word"); return ;;
+    --for) mapfile -t COMPREPLY < <(compgen -W "files databases" -- "$word"); return ;;
     --screen-lock) mapfile -t COMPREPLY < <(compgen -W "none complete after-unlock" -- "$word"); return ;;
     --on-lock) mapfile -t COMPREPLY < <(compgen -W "fail wait" -- "$word"); return ;;
     --profile) mapfile -t COMPREPLY < <(compgen -W "plain personal" -- "$word"); return ;;

@@ -18,7 +18,7 @@
 struct cli_options {
     const char *words[64]; /* what is no option: the vault, the mountpoint, paths */
     size_t word_count;
-    bool help, json, now, force, locked, foreground, allow_other, yes, test, no_recovery, trust_this_tpm, pinentry;
+    bool help, json, now, force, locked, foreground, allow_other, databases, yes, test, no_recovery, trust_this_tpm, pinentry;
     int passcode_fd, new_passcode_fd; /* -1: the terminal */
     const char *recovery_file;
     unsigned class; /* 0: none given */

@@ -10,8 +10,9 @@ static const struct {
     {"create", "create VAULT [--element tpm2|software|auto] [--tcti CONF] [--attempts N] [--delays S,S,...] [--grace S] [--inactivity S]\n"
                "       [--screen-lock none|complete|after-unlock] [--kdf auto|MIB,PASSES] [--profile plain|personal] [--no-recovery | --recovery-file FILE] [--passcode-fd N] [--trust-this-tpm]",
      "Makes a vault in an absent or empty directory and shows its recovery phrase, this once. Without a TPM a strong passphrase is needed."},
-    {"open", "open VAULT MOUNTPOINT [--passcode-fd N] [--locked] [--foreground] [--allow-other] [--on-lock fail|wait]",
-     "Starts the programs, unlocks and mounts. --locked: before the first unlock. --foreground: waits until it is closed. --on-lock wait: what needs class complete while locked waits for the unlock."},
+    {"open", "open VAULT MOUNTPOINT [--passcode-fd N] [--locked] [--foreground] [--allow-other] [--on-lock fail|wait] [--for files|databases]",
+     "Starts the programs, unlocks and mounts. --locked: before the first unlock. --foreground: waits until it is closed. --on-lock wait: what needs class complete while locked waits for the unlock.\n"
+     "--for databases: the kernel gathers small writes until fsync or some seconds; faster for databases, slower for many small files."},
     {"unlock", "unlock VAULT [--passcode-fd N]", "Unlocks an open vault."},
     {"lock", "lock VAULT [--now]", "Takes the keys of class complete away after the grace period, or at once with --now."},
     {"close", "close VAULT [--force]", "Unmounts and stops everything. --force: also when files are in use; they fail from then on."},

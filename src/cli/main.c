@@ -12,7 +12,7 @@ static const struct verb {
     enum hf_result (*run)(const struct cli_options *options, struct hf_error *error);
 } verbs[] = {
     {"create", " pinentry element= tcti= attempts= delays= grace= inactivity= screen-lock= kdf= profile= no-recovery trust-this-tpm recovery-file= passcode-fd= ", cli_create},
-    {"open", " pinentry passcode-fd= locked foreground allow-other on-lock= ", cli_open},
+    {"open", " pinentry passcode-fd= locked foreground allow-other on-lock= for= ", cli_open},
     {"unlock", " pinentry passcode-fd= ", cli_unlock},
     {"lock", " now ", cli_lock},
     {"close", " force ", cli_close},

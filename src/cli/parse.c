@@ -111,6 +111,10 @@ static bool with_value(const char *name, const char *value, struct cli_options *
     }
     if (strcmp(name, "kdf") == 0)
         return kdf(value, ret);
+    if (strcmp(name, "for") == 0) {
+        ret->databases = strcmp(value, "databases") == 0;
+        return ret->databases || strcmp(value, "files") == 0;
+    }
     if (strcmp(name, "words") == 0)
         return whole(value, 24, &ret->passphrase_words) && ret->passphrase_words >= 6;
     if (strcmp(name, "profile") == 0) {

@@ -137,6 +137,8 @@ enum hf_result cli_open_at(struct cli_link *link, const char *mountpoint, const 
     char path[PATH_MAX];
     struct hf_writer request;
     struct hf_reader body;
+    if (options->wait && options->databases)
+        return hf_fail(error, HF_USAGE, "--on-lock wait and --for databases exclude each other");
     if (!realpath(mountpoint, path))
         return hf_fail(error, errno == ENOENT ? HF_NOT_FOUND : HF_FAILED, "%s: %s", mountpoint, strerror(errno));
     if (!options->locked) {
@@ -146,7 +148,8 @@ enum hf_result cli_open_at(struct cli_link *link, const char *mountpoint, const 
     cli_begin(link, &request, HF_OWN_OPEN);
     hf_write_string(&request, link->vault);
     hf_write_string(&request, path);
-    hf_write_u32(&request, (options->locked ? HF_OPEN_LOCKED : 0) | (options->allow_other ? HF_OPEN_ALLOW_OTHER : 0) | (options->wait ? HF_OPEN_WAIT : 0));
+    hf_write_u32(&request, (options->locked ? HF_OPEN_LOCKED : 0) | (options->allow_other ? HF_OPEN_ALLOW_OTHER : 0) | (options->databases ? HF_OPEN_DATABASES : 0) |
+                               (options->wait ? HF_OPEN_WAIT : 0));
     HF_TRY(cli_call(link, &request, options->locked ? -1 : link->handed, false, error, &body));
     HF_TRY(read_status(&body, &status, error));
     tell_failures(&status);

@@ -49,6 +49,7 @@ enum hf_owner_request {
 #define HF_OPEN_ALLOW_OTHER 2u
 #define HF_OPEN_READ_ONLY 4u
 #define HF_OPEN_WAIT 8u
+#define HF_OPEN_DATABASES 16u /* --for databases: the kernel gathers writes */
 
 enum hf_vault_state {
     HF_STATE_CLOSED = 0,
