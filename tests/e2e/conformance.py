@@ -199,4 +199,28 @@ v.close("--force")
 check(error_of(os.pread, fd, 4, 0) not in ("",) and not v.running(), "6: a close takes everything")
 os.close(fd)
 v.clean()
+
+# --- the personal profile: the folders and classes that the manual names, each with its reason
+import re
+page = open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "man", "holdfast.1")).read().replace("\\-", "-")
+named = {name: (cls, why) for name, cls, why in re.findall(r"^\.TP\n(\w+) \(([a-z-]+)\)\n(.+)$", page[page.index(".SH THE PERSONAL PROFILE"):page.index(".SH OPTIONS")], re.M)}
+p = Vault(BUILD, create=("--profile", "personal"))
+p.open()
+found = {name: class_of(p.path(name)) for name in os.listdir(p.mnt)}
+check(set(found) == {"Conversations", "Photos", "Music", "Notes", "Calendars", "Contacts", "Finance", "Health", "Location"}, f"the personal profile's folders: {sorted(found)}")
+check(found == {name: cls for name, (cls, _) in named.items()}, f"their classes are the manual's: {found} {named}")
+for name, cls in found.items():
+    put(p.path(name, "thing"))
+p.lock()
+for name, cls in found.items():
+    if cls == "complete":
+        refuses(get, p.path(name, "thing"), what=f"{name} while locked")
+    elif cls == "after-unlock":
+        check(get(p.path(name, "thing")) == BLOCK, f"{name} goes on while locked")
+p.unlock()
+os.rmdir(p.path("Music")) if not error_of(os.unlink, p.path("Music", "thing")) else None
+p.close()
+p.open()
+check("Music" not in os.listdir(p.mnt), "a folder that its owner removed is not made again")
+p.clean()
 finish()
