@@ -6,7 +6,7 @@ build=$1; plain=$2; passed=0; failed=0; skipped=0
 log=$(mktemp); trap 'rm -f "$log"' EXIT
 run() { # NAME COMMAND…
     local name=$1 line rc; shift
-    timeout 600 "$@" >"$log" 2>&1 </dev/null; rc=$?
+    timeout "${HF_TEST_TIMEOUT:-600}" "$@" >"$log" 2>&1 </dev/null; rc=$?
     line=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$log" | tail -n 1)
     printf '%-34s %s\n' "$name" "${line:-no closing line} (exit $rc)"
     if [ -z "$line" ] || { [ $rc -ne 0 ] && [[ $line == *", 0 failed"* ]]; }; then failed=$((failed + 1)); cat "$log"
