@@ -283,7 +283,7 @@ static int mover_finish(struct mover *mover, const char *backing, bool done)
     }
     if (mover->dir_fd >= 0) {
         if (done)
-            failed = hf_dir_record_commit(node, mover->dir_fd, &mover->record);
+            hf_dir_record_commit(node, mover->dir_fd, &mover->record);
         else
             hf_dir_record_forget_next(mover->dir_fd);
         hf_dir_done(node);

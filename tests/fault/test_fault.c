@@ -78,7 +78,7 @@ static void nothing_at_all(void)
 {
 }
 
-static const struct hf_tree_kernel kernel = {nothing, nothing_named, nothing_at_all, true};
+static const struct hf_tree_kernel kernel = {.inval_node = nothing, .inval_entry = nothing_named, .inval_all_entries = nothing_at_all, .keys_are_back = nothing_at_all, .has_inval_all = true};
 
 static bool mount_now(char *text, size_t cap)
 {
