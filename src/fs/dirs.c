@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "fs/errno.h"
+#include "fs/fresh.h"
 #include "fs/keyring.h"
 #include "fs/settle.h"
 #include "keys/wipe.h"
@@ -181,6 +182,7 @@ static int put_next_in_place(int dir_fd)
 void hf_dir_record_commit(struct hf_node *dir, int dir_fd, const struct hf_dir_record *record)
 {
     dir->dir.record = *record;
+    hf_fresh_dir_moved_on(dir);
     dir->dir.due = put_next_in_place(dir_fd) != 0;
     if (dir->dir.due)
         hf_dirty(dir);
@@ -233,13 +235,11 @@ static int open_dir(struct hf_node *dir)
     return 0;
 }
 
-static int load_dir(struct hf_node *dir)
+static int load_record(struct hf_node *dir)
 {
     char name[256] = "";
     uint8_t parent_id[HF_DIR_ID_LEN];
-    int failed = open_dir(dir);
-    if (failed || dir->dir.loaded)
-        return failed;
+    int failed = 0;
     if (dir->id == HF_TREE_ROOT)
         return record_load(dir, no_parent, name);
     if (!dir->parent)
@@ -253,6 +253,18 @@ static int load_dir(struct hf_node *dir)
     if (!failed)
         failed = record_load(dir, parent_id, name);
     hf_wipe(name, sizeof name);
+    return failed;
+}
+
+static int load_dir(struct hf_node *dir)
+{
+    int failed = open_dir(dir);
+    if (failed || dir->dir.loaded)
+        return failed;
+    failed = load_record(dir);
+    if (!failed)
+        failed = hf_fresh_dir(dir);
+    dir->dir.loaded = !failed;
     return failed;
 }
 
@@ -332,6 +344,12 @@ static int look(int dir_fd, struct hf_place *place)
     return failed == -ENOENT ? 0 : failed;
 }
 
+int hf_place_always(struct hf_node *dir, const char *name, uint32_t generation, struct hf_place *ret)
+{
+    ret->exists = false;
+    return encode(dir, name, ret, generation);
+}
+
 int hf_place_make(struct hf_node *dir, const char *name, bool always, struct hf_place *ret)
 {
     ret->exists = false;
@@ -388,6 +406,17 @@ int hf_dir_plain(struct hf_node *dir, int dir_fd, const char *backing, char out[
             return 0;
     }
     return -hf_errno(result);
+}
+
+bool hf_place_is_always(struct hf_node *dir, int dir_fd, const char *backing)
+{
+    struct hf_place usual;
+    char plain[256];
+    if (dir->id != HF_TREE_ROOT || hf_dir_plain(dir, dir_fd, backing, plain) != 0)
+        return false;
+    bool always = encode(dir, plain, &usual, 0) != 0 || strcmp(usual.backing, backing) != 0;
+    hf_wipe(plain, sizeof plain);
+    return always;
 }
 
 int hf_node_plain(struct hf_node *node, char out[256])

@@ -9,6 +9,7 @@
 
 #include "fs/dirs.h"
 #include "fs/errno.h"
+#include "fs/fresh.h"
 #include "fs/settle.h"
 #include "fs/xattrs.h"
 #include "keys/wipe.h"
@@ -102,6 +103,7 @@ void hf_slot_add(struct hf_node *file, const uint8_t slot[HF_SLOT_LEN])
     memcpy(meta->slots[meta->current], slot, HF_SLOT_LEN);
     meta->current++;
     file->stale = true;
+    file->names_epoch = hf_epoch_now();
 }
 
 void hf_slot_drop(struct hf_node *file, const uint8_t slot[HF_SLOT_LEN])
@@ -117,6 +119,7 @@ void hf_slot_drop(struct hf_node *file, const uint8_t slot[HF_SLOT_LEN])
         meta->current--;
         meta->old++;
         file->stale = true;
+        file->names_epoch = hf_epoch_now();
         return;
     }
 }
@@ -201,16 +204,23 @@ int hf_file_bind(struct hf_node *file)
     }
     if (result != HF_OK)
         return -hf_errno(result);
-    file->bound = fits;
+    failed = fits ? hf_fresh_bind(file, slot) : -EIO;
+    file->bound = !failed;
     hf_file_mode_is(file, st.st_mode);
-    return fits ? 0 : -EIO;
+    return failed;
 }
 
 int hf_file_ready(struct hf_node *file)
 {
     int failed = hf_file_bind(file);
+    bool unsealed = !failed && hf_content_unsealed(file->content);
+    uint64_t before = failed ? 0 : file->content->version;
     if (!failed)
         failed = -hf_errno(hf_content_unseal(file->content));
+    if (!failed && !unsealed && (failed = hf_fresh_open(file, before)) != 0) {
+        hf_content_forget(file->content);
+        file->content->version = before;
+    }
     if (!failed && hf_content_pending(file->content))
         hf_dirty(file); /* an unclean stop left a tail to cut */
     return failed;
