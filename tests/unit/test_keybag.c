@@ -258,7 +258,6 @@ static struct hf_keybag_keys some_keys(uint32_t count)
         fill(&keys.entries[i].key, sizeof keys.entries[i].key, i);
         fill(&keys.entries[i].meta, sizeof keys.entries[i].meta, i + 1);
     }
-    fill(keys.unless_open_private, 32, 5);
     fill(keys.recovery_public, 32, 6);
     fill(keys.names_reserved, 32, 7);
     if (count > 0)
@@ -284,7 +283,6 @@ TEST(keys_round_trip)
             CHECK_MEM(&got.entries[k].key, &keys.entries[k].key, 32);
             CHECK_MEM(&got.entries[k].meta, &keys.entries[k].meta, 32);
         }
-        CHECK_MEM(got.unless_open_private, keys.unless_open_private, 32);
         CHECK_MEM(got.recovery_public, keys.recovery_public, 32);
         CHECK_MEM(got.names_reserved, keys.names_reserved, 32);
         CHECK_STR(got.sentence, keys.sentence);
