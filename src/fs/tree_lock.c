@@ -283,7 +283,7 @@ static void count_one(struct hf_node *node, void *arg)
     struct hf_tree_counts *counts = arg;
     pthread_rwlock_rdlock(&node->lock);
     counts->open += node->opens;
-    if (node->class == HF_CLASS_UNLESS_OPEN)
+    if (node->class == HF_CLASS_UNLESS_OPEN) /* [UO-7] */
         counts->open_unless_open += node->opens;
     pthread_rwlock_unlock(&node->lock);
 }
