@@ -6,7 +6,7 @@ build=$1; plain=$2; passed=0; failed=0; skipped=0
 log=$(mktemp); trap 'rm -f "$log"' EXIT
 run() { # NAME COMMAND…
     local name=$1 line rc; shift
-    timeout 600 "$@" >"$log" 2>&1 </dev/null; rc=$?
+    timeout "${HF_TEST_TIMEOUT:-600}" "$@" >"$log" 2>&1 </dev/null; rc=$?
     line=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$log" | tail -n 1)
     printf '%-34s %s\n' "$name" "${line:-no closing line} (exit $rc)"
     if [ -z "$line" ] || { [ $rc -ne 0 ] && [[ $line == *", 0 failed"* ]]; }; then failed=$((failed + 1)); cat "$log"
@@ -25,6 +25,7 @@ for t in "$plain"/tests/test_*; do [ -f "$t" ] && [ -x "$t" ] && run "$(basename
 if [ -n "${HOLDFAST_VECTORS:-}" ]; then run "published vectors" tests/vectors/run.sh "$plain/tests/vectors"
 else echo "published vectors: skipped, HOLDFAST_VECTORS names no folder"; skipped=$((skipped + 1)); fi
 for t in tests/e2e/*.sh tests/e2e/*.py; do [ -x "$t" ] && run "$(basename "$t")" "$t" "$plain"; done
+run models tests/model/run.sh
 for t in tests/power/*.py; do [ -x "$t" ] && run "power: $(basename "$t")" "$t" "$plain"; done
 for t in tests/attacks/*/run.sh; do [ -x "$t" ] && run "attacks: $(basename "$(dirname "$t")")" "$t" "$plain"; done
 echo "$passed passed, $failed failed, $skipped skipped"

@@ -145,6 +145,9 @@ int hf_dir_record_next(struct hf_node *dir, int dir_fd, struct hf_node *parent, 
 {
     struct hf_dir_record record = dir->dir.record;
     bool root = dir->id == HF_TREE_ROOT;
+    int late = hf_dir_record_late(dir); /* `.hf+` is the true one still */
+    if (late)
+        return late;
     if (class != record.class) {
         record.class = (uint8_t)class;
         record.class_generation = (uint16_t)hf_keyring_generation(class);
@@ -161,7 +164,7 @@ int hf_dir_record_next(struct hf_node *dir, int dir_fd, struct hf_node *parent, 
     return failed;
 }
 
-int hf_dir_record_commit(struct hf_node *dir, int dir_fd, const struct hf_dir_record *record)
+static int put_next_in_place(int dir_fd)
 {
     uint32_t lent;
     struct stat st;
@@ -173,10 +176,27 @@ int hf_dir_record_commit(struct hf_node *dir, int dir_fd, const struct hf_dir_re
     failed = hf_disk->renameat2(dir_fd, next_name, dir_fd, record_name, 0);
     hf_lend_back(dir_fd, lent);
     keep_mtime(dir_fd, &st);
-    if (!failed) {
-        dir->dir.record = *record;
-        hf_fresh_dir_moved_on(dir);
-    }
+    return failed;
+}
+
+void hf_dir_record_commit(struct hf_node *dir, int dir_fd, const struct hf_dir_record *record)
+{
+    dir->dir.record = *record;
+    hf_fresh_dir_moved_on(dir);
+    dir->dir.due = put_next_in_place(dir_fd) != 0;
+    if (dir->dir.due)
+        hf_dirty(dir);
+}
+
+int hf_dir_record_late(struct hf_node *dir)
+{
+    if (!dir->dir.due || dir->unlinked)
+        return 0;
+    int fd = hf_dir_use_fd(dir);
+    int failed = fd < 0 ? fd : put_next_in_place(fd);
+    if (fd >= 0)
+        hf_dir_done(dir);
+    dir->dir.due = failed != 0;
     return failed;
 }
 

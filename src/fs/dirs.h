@@ -42,10 +42,12 @@ HF_MUST_USE int hf_node_plain(struct hf_node *node, char out[256]);
 
 /* Writes a fresh record for a directory that has just been made at parent/name; fills record. */
 HF_MUST_USE int hf_dir_record_make(struct hf_node *parent, int dir_fd, unsigned class, const char *name, const struct stat *st, struct hf_dir_record *ret);
-/* The next record of a directory, as `.hf+` in it: for a new place, new attributes or a new class; then, after the change, hf_dir_record_commit puts it in `.hf`'s place. */
+/* The next record of a directory, as `.hf+` in it: for a new place, new attributes or a new class; then, after the change, hf_dir_record_commit puts it in `.hf`'s place.
+ * The change is made then: where that fails, `.hf+` vouches for it in the open window, and hf_dir_record_late tries again before the window closes. hf_ns held exclusively. */
 HF_MUST_USE int hf_dir_record_next(struct hf_node *dir, int dir_fd, struct hf_node *parent, const char *name, const struct stat *st, unsigned class,
                                    struct hf_dir_record *ret);
-HF_MUST_USE int hf_dir_record_commit(struct hf_node *dir, int dir_fd, const struct hf_dir_record *record);
+void hf_dir_record_commit(struct hf_node *dir, int dir_fd, const struct hf_dir_record *record);
+HF_MUST_USE int hf_dir_record_late(struct hf_node *dir);
 void hf_dir_record_forget_next(int dir_fd);
 /* No entry but our own records. Positive: empty; 0: not; else a negative errno. */
 HF_MUST_USE int hf_dir_is_empty(int dir_fd);

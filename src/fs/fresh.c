@@ -227,6 +227,12 @@ enum hf_fresh_known hf_fresh_knows(struct hf_node *dir, const char *backing)
     return spot.there ? HF_FRESH_KNOWN : HF_FRESH_UNKNOWN;
 }
 
+bool hf_fresh_is_new(struct hf_node *dir, const char *backing)
+{
+    struct spot spot;
+    return spot_of(dir, backing, &spot) && !spot.there;
+}
+
 static uint32_t count_in(const struct hf_fresh_index *index, const struct hf_node *dir)
 {
     if (!index->loaded)

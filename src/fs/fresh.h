@@ -34,6 +34,8 @@ HF_MUST_USE int hf_fresh_lookup(struct hf_node *dir, const char *plain, const st
 /* For a listing: whether a name on disk is one of the index's; and at its end whether those were all. */
 enum hf_fresh_known { HF_FRESH_UNKNOWN, HF_FRESH_KNOWN, HF_FRESH_NOT_JUDGED };
 enum hf_fresh_known hf_fresh_knows(struct hf_node *dir, const char *backing);
+/* For the scan: a name that is to be judged, whatever its file's header says. */
+bool hf_fresh_is_new(struct hf_node *dir, const char *backing);
 HF_MUST_USE int hf_fresh_listed(struct hf_node *dir, uint32_t known);
 /* A labelled file, at the name that its node has; slot: that name's. The node's lock held exclusively. */
 HF_MUST_USE int hf_fresh_bind(struct hf_node *file, const uint8_t slot[HF_SLOT_LEN]);

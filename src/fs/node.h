@@ -28,6 +28,7 @@ struct hf_dir {
     pthread_mutex_t lock; /* the node's fd and the fields below; a parent's is taken after its child's */
     uint32_t users;
     bool loaded; /* record is there and checked */
+    bool due;    /* it lies in `.hf+` still (hf_dir_record_late); hf_ns */
     struct hf_dir_record record;
     struct hf_stream *stream; /* tree_readdir.c's */
     uint32_t changes; /* of the directory's names; hf_ns */

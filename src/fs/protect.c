@@ -175,10 +175,10 @@ static int protect_dir(struct hf_node *dir, unsigned class)
         if (!failed)
             failed = hf_dir_record_next(dir, fd, dir->parent, plain, &st, class, &record);
         hf_dirty(NULL);
-        if (!failed)
-            failed = hf_dir_record_commit(dir, fd, &record);
-        if (!failed)
+        if (!failed) {
+            hf_dir_record_commit(dir, fd, &record);
             dir->class = record.class;
+        }
     }
     hf_dir_done(dir);
     return failed;

@@ -88,7 +88,8 @@ static void scan_file(struct scan *scan, struct hf_node *dir, int dir_fd, const 
         if (!failed) /* a content that was loaded already, too */
             failed = hf_fresh_open(file, 0);
     }
-    bool window = !failed && !scan->accept && (file->content->in_window || file->evidence || hf_disk_len(hf_size_from_disk_len((uint64_t)st->st_size)) != (uint64_t)st->st_size);
+    bool window = !failed && !scan->accept && (file->content->in_window || file->evidence || hf_fresh_is_new(dir, backing) ||
+                                                    hf_disk_len(hf_size_from_disk_len((uint64_t)st->st_size)) != (uint64_t)st->st_size);
     if (window) {
         /* Bound by this name, whichever the node knows. */
         failed = hf_dir_plain(dir, dir_fd, backing, plain);

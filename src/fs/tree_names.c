@@ -303,7 +303,7 @@ static int mover_finish(struct mover *mover, const char *backing, bool always, b
     }
     if (mover->dir_fd >= 0) {
         if (done)
-            failed = hf_dir_record_commit(node, mover->dir_fd, &mover->record);
+            hf_dir_record_commit(node, mover->dir_fd, &mover->record);
         else
             hf_dir_record_forget_next(mover->dir_fd);
         hf_dir_done(node);
@@ -425,9 +425,9 @@ static int exchange(struct side *a, struct side *b)
         return 0;
     if (S_ISLNK(a->place.st.st_mode) || S_ISLNK(b->place.st.st_mode))
         return -EINVAL; /* two sealed targets can't change places in one step */
-    int failed = mover_prepare(&first, false);
+    int failed = mover_prepare(&first, true); /* each stands in a name that may be promised */
     if (!failed)
-        failed = mover_prepare(&second, false);
+        failed = mover_prepare(&second, true);
     else
         second.dir_fd = -1;
     if (!failed) {

@@ -107,9 +107,10 @@ class Git(Work):
         return self.start("sh", "-c", "while :; do git repack -adfq --depth=50 && git gc -q --prune=now && git read-tree HEAD || exit 1; done")
 
     def whole(self):
-        for left in (".git/index.lock", ".git/gc.pid", ".git/gc.pid.lock", ".git/packed-refs.lock"): # what an interrupted git leaves anywhere
-            if os.path.exists(os.path.join(self.where, left)):
-                os.unlink(os.path.join(self.where, left))
+        for folder, _, names in os.walk(os.path.join(self.where, ".git")): # what an interrupted git leaves on any disk, and wants removed by hand
+            for name in names:
+                if name.endswith(".lock") or name.startswith("gc.pid"):
+                    os.unlink(os.path.join(folder, name))
         done = run("git", "fsck", "--full", "--strict", cwd=self.where)
         head = run("git", "rev-parse", "HEAD", cwd=self.where).stdout
         return "" if done.returncode == 0 and head == self.head else done.stdout + done.stderr

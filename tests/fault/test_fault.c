@@ -1,0 +1,546 @@
+/* Power cuts and failing calls under the whole tree (fs/tree.h, without FUSE), on the disk in memory of disk.h.
+ *
+ * cuts: a workload runs once; for each entry of its log the states that a cut behind it may leave are made, mounted, and held against the journal; some of them lose power again
+ * while they recover. faults: the workload runs once for each call k with an error at k (once, or from k on); each operation must have done all or nothing and say so,
+ * and after a mount everything is as it was said. Proves [CR-2] [CR-3] [CR-4] [CR-5] [CR-6] [CR-7] [CR-8] for names, attributes and contents together.
+ *
+ * Without the freshness index (its log is not part of this yet).
+ *
+ * test_fault [SEED]; HF_LONG=1: every boundary. HF_FAULT_WORK=name, HF_FAULT_AT=position: one. */
+#include <errno.h>
+#include <execinfo.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "crash.h"
+#include "crypto/wrap.h"
+#include "fs/tree.h"
+#include "fs/worker.h"
+#include "model.h"
+#include "os/secret.h"
+#include "standins.h"
+#include "works.h"
+
+enum { SHOWN = 12 };
+#ifdef __SANITIZE_ADDRESS__
+enum { SLOWER = 4 }; /* a fork costs more there */
+#else
+enum { SLOWER = 1 };
+#endif
+
+/* What libcrypto keeps for good is found from the arena alone, where the leak checker does not look. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:libcrypto";
+}
+
+/* Shared by all processes. */
+static struct counts {
+    uint64_t cuts, states, torn_states, second_states, torn_damaged, bad;
+    uint64_t runs, hits, failed_operations, done_operations;
+    char text[SHOWN][600];
+    unsigned shown;
+} *counts;
+
+struct shared_text {
+    char text[500];
+    uint32_t findings;
+};
+static struct shared_text *said; /* by the child that runs */
+
+static bool long_run;
+static uint64_t run_seed = 1;
+
+static void complain(const char *work, const char *what, uint32_t position, const char *text)
+{
+    __atomic_add_fetch(&counts->bad, 1, __ATOMIC_SEQ_CST);
+    unsigned at = __atomic_fetch_add(&counts->shown, 1, __ATOMIC_SEQ_CST);
+    if (at < SHOWN)
+        (void)snprintf(counts->text[at], sizeof counts->text[at], "%s: %s, position %u: %s", work, what, position, text);
+}
+
+static void nothing(uint64_t id)
+{
+    (void)id;
+}
+
+static void nothing_named(uint64_t parent, const char *name)
+{
+    (void)parent, (void)name;
+}
+
+static void nothing_at_all(void)
+{
+}
+
+static const struct hf_tree_kernel kernel = {.inval_node = nothing, .inval_entry = nothing_named, .inval_all_entries = nothing_at_all, .keys_are_back = nothing_at_all, .has_inval_all = true};
+
+static bool mount_now(char *text, size_t cap)
+{
+    struct hf_error error = {.result = HF_OK};
+    enum hf_result result = hf_tree_start(disk_open_root(), NULL, &kernel, true, &error);
+    if (result != HF_OK)
+        (void)snprintf(text, cap, "the vault cannot be mounted: %s", error.text);
+    return result == HF_OK;
+}
+
+/* For the one who looks into a failure. */
+static void show_stack(int number)
+{
+    void *frames[40];
+    backtrace_symbols_fd(frames, backtrace(frames, 40), 2);
+    (void)signal(number, SIG_DFL);
+    (void)raise(number);
+}
+
+/* Runs fn in a child; its text is in said. HF's own assertions count as wrong. */
+static bool in_child(bool (*fn)(void *arg), void *arg)
+{
+    int status = -1;
+    said->text[0] = '\0';
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)alarm(60);
+        if (getenv("HF_FAULT_TRACE") && (signal(SIGSEGV, show_stack) == SIG_ERR || signal(SIGABRT, show_stack) == SIG_ERR))
+            _exit(1);
+        _exit(fn(arg) ? 0 : 1);
+    }
+    if (pid < 0 || waitpid(pid, &status, 0) != pid)
+        abort();
+    if (WIFSIGNALED(status))
+        (void)snprintf(said->text, sizeof said->text, "died with signal %d (a failed assertion, or a hang)", WTERMSIG(status));
+    return status == 0;
+}
+
+/* --- a workload --- */
+
+struct work_run {
+    const struct work *work;
+    bool no_close;
+};
+
+static bool run_work(void *arg)
+{
+    const struct work_run *run = arg;
+    hf_disk = &disk_ops;
+    disk_now = disk_new();
+    stand_seed(run_seed);
+    work_seed(run_seed);
+    bool good = mount_now(said->text, sizeof said->text);
+    if (!good)
+        return false;
+    uint64_t calls = disk_log->calls;
+    (void)calls;
+    disk_fault.armed = disk_fault.kind != DISK_NO_FAULT;
+    run->work->run();
+    disk_fault.armed = false;
+    counts->hits += disk_fault.hits;
+    counts->failed_operations += model->failed_ops;
+    counts->done_operations += model->done_ops;
+    if (model->failure[0])
+        (void)snprintf(said->text, sizeof said->text, "%s", model->failure);
+    good = good && !model->failure[0];
+    struct judgement judgement = {.acked = model->op, .begun = model->op, .live = true};
+    if (good && !model_judge(&judgement)) {
+        (void)snprintf(said->text, sizeof said->text, "still mounted: %s", judgement.text);
+        good = false;
+    }
+    if (good && !run->no_close) {
+        int failed = hf_tree_close();
+        if (failed) {
+            (void)snprintf(said->text, sizeof said->text, "the close fails: %s", strerror(-failed));
+            good = disk_fault.hits > 0;
+        }
+    }
+    return good;
+}
+
+static void fresh_log(void)
+{
+    disk_log->count = 0;
+    disk_log->used = 0;
+    disk_log->next_ino = DISK_ROOT + 1;
+    disk_log->calls = 0;
+    model_reset();
+}
+
+/* --- a state --- */
+
+struct state_run {
+    struct disk *disk;
+    struct judgement judgement;
+    bool closes;
+};
+
+static void found(void *arg, const char *path, const char *what)
+{
+    (void)snprintf(arg, 300, "check: %s: %s", path, what);
+}
+
+static bool judge_state(void *arg)
+{
+    struct state_run *run = arg;
+    uint64_t objects, findings = 0;
+    char text[300] = "";
+    hf_disk = &disk_ops;
+    disk_now = run->disk;
+    stand_seed(run_seed + 77);
+    if (!freopen("/dev/null", "w", stderr))
+        return false;
+    if (!mount_now(said->text, sizeof said->text))
+        return false;
+    if (!model_judge(&run->judgement)) {
+        (void)snprintf(said->text, sizeof said->text, "%s", run->judgement.text);
+        return false;
+    }
+    int failed = hf_tree_check(found, text, &objects, &findings);
+    said->findings = (uint32_t)findings;
+    if (failed || (findings && !run->judgement.torn_ino)) {
+        (void)snprintf(said->text, sizeof said->text, "check after the cut: %s %s", text, failed ? strerror(-failed) : "");
+        return false;
+    }
+    if (run->closes && (failed = hf_tree_close()) != 0) {
+        (void)snprintf(said->text, sizeof said->text, "the vault cannot be closed after the cut: %s", strerror(-failed));
+        return false;
+    }
+    return true;
+}
+
+struct cut_run {
+    const struct work *work;
+    struct crash crash;
+    struct survivors survivors;
+    uint32_t position;
+    uint32_t log_count;
+    uint64_t log_used;
+    uint32_t next_ino;
+};
+
+static void rewind_log(const struct cut_run *run)
+{
+    disk_log->count = run->log_count;
+    disk_log->used = run->log_used;
+    disk_log->next_ino = run->next_ino;
+}
+
+/* The recovery itself loses power: after a few of its writes, and when it was done and closed. */
+static void cut_again(struct cut_run *run, struct disk *before, struct state_run *state)
+{
+    static struct crash again;
+    static struct survivors left;
+    uint32_t recorded = disk_log->count;
+    crash_start(&again, disk_copy(before), run->log_count);
+    while (again.position < recorded) {
+        crash_step(&again);
+        if (again.position < recorded && work_random(8) != 0)
+            continue;
+        survivors_none(&again, &left);
+        if (work_random(2)) {
+            left.metas = work_random(again.metas + 1);
+            for (unsigned i = 0; i < again.count; i++)
+                left.data[i] = (uint8_t)work_random(2);
+        }
+        uint32_t count = disk_log->count;
+        uint64_t used = disk_log->used;
+        struct state_run second = {.disk = crash_state(&again, &left), .judgement = state->judgement};
+        __atomic_add_fetch(&counts->second_states, 1, __ATOMIC_SEQ_CST);
+        if (!in_child(judge_state, &second)) {
+            char text[560];
+            (void)snprintf(text, sizeof text, "cut in the recovery at %u of %u: %s", again.position - run->log_count, recorded - run->log_count, said->text);
+            complain(run->work->name, "second cut", run->position, text);
+        }
+        disk_log->count = count;
+        disk_log->used = used;
+    }
+}
+
+static void judge_one(struct cut_run *run, const char *what, bool again)
+{
+    struct disk *disk = crash_state(&run->crash, &run->survivors);
+    struct state_run state = {.disk = disk, .judgement = {.acked = run->crash.acked, .begun = run->crash.begun}, .closes = again};
+    for (unsigned i = 0; i < run->crash.count; i++) {
+        if (run->survivors.data[i] == 2)
+            state.judgement.torn_ino = run->crash.pending[i].ino;
+    }
+    uint64_t *counter = state.judgement.torn_ino ? &counts->torn_states : &counts->states;
+    __atomic_add_fetch(counter, 1, __ATOMIC_SEQ_CST);
+    said->findings = 0;
+    bool good = in_child(judge_state, &state);
+    if (!good)
+        complain(run->work->name, what, run->position, said->text);
+    if (state.judgement.torn_ino && said->findings)
+        __atomic_add_fetch(&counts->torn_damaged, 1, __ATOMIC_SEQ_CST);
+    if (good && again)
+        cut_again(run, disk, &state);
+    for (unsigned i = 0; i < DISK_INODES; i++) {
+        for (struct disk_name *name = disk->inodes[i].names, *next; name; name = next) {
+            next = name->next;
+            free(name);
+        }
+    }
+    free(disk);
+    rewind_log(run);
+}
+
+/* All states of one cut. */
+static void cut_here(struct cut_run *run)
+{
+    struct crash *crash = &run->crash;
+    struct survivors *s = &run->survivors;
+    unsigned data_count = crash->count - crash->metas, last = PENDING;
+    counts->cuts++;
+    survivors_none(crash, s);
+    judge_one(run, "nothing unsynced survives", work_random(long_run ? 6 : 12) == 0);
+    if (crash->count == 0)
+        return;
+    survivors_all(crash, s);
+    judge_one(run, "everything survives", work_random(long_run ? 12 : 25) == 0);
+    survivors_all(crash, s);
+    s->metas = 0;
+    judge_one(run, "data without metadata", false);
+    survivors_none(crash, s);
+    s->metas = crash->metas;
+    judge_one(run, "metadata without data", false);
+    for (unsigned i = 0; i < crash->count; i++) { /* each pending write alone dropped, and alone there */
+        if (disk_is_meta(crash->pending[i].kind))
+            continue;
+        last = crash->pending[i].kind == DISK_DATA ? i : last;
+        if (data_count > 12 && work_random(data_count) >= 12)
+            continue;
+        survivors_all(crash, s);
+        s->data[i] = 0;
+        judge_one(run, "one write dropped", false);
+        survivors_none(crash, s);
+        s->data[i] = 1;
+        s->metas = work_random(crash->metas + 1);
+        judge_one(run, "one write alone", false);
+    }
+    for (unsigned m = 1; m < crash->metas; m++) { /* the journal up to each point, with data and without */
+        if (crash->metas > 12 && work_random(crash->metas) >= 12)
+            continue;
+        survivors_all(crash, s);
+        s->metas = m;
+        judge_one(run, "metadata up to a point, all data", false);
+        survivors_none(crash, s);
+        s->metas = m;
+        judge_one(run, "metadata up to a point, no data", false);
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        survivors_none(crash, s);
+        s->metas = work_random(crash->metas + 1);
+        for (unsigned k = 0; k < crash->count; k++)
+            s->data[k] = (uint8_t)work_random(2);
+        judge_one(run, "some of both", work_random(40) == 0);
+    }
+    for (unsigned sectors = 1; last < PENDING && sectors < 8; sectors += 3) {
+        survivors_all(crash, s);
+        s->data[last] = 2;
+        s->torn_sectors = sectors;
+        s->torn_tail = work_random(2);
+        judge_one(run, "last write torn at 512", false);
+    }
+}
+
+/* For the one who looks into a failure. */
+static void show_log(void)
+{
+    static const char *const kinds[] = {"data", "length", "cut", "punch", "mode", "xattr", "make", "link", "unlink", "rename", "exchange", "sync", "syncfs", "head", "begin", "end"};
+    for (uint32_t i = 0; i < disk_log->count; i++) {
+        const struct disk_entry *e = &disk_log->entries[i];
+        (void)fprintf(stderr, "%5u %-8s ino %u dir %u %.12s -> dir %u %.12s a %llu b %llu\n", i + 1, kinds[e->kind], e->ino, e->dir, e->name ? e->name : "",
+                      e->dir2, e->name2 ? e->name2 : "", (unsigned long long)e->a, (unsigned long long)e->b);
+    }
+}
+
+static void cuts_of(const struct work *work, unsigned one_in)
+{
+    static struct cut_run run;
+    struct work_run worker = {.work = work};
+    const char *at = getenv("HF_FAULT_AT");
+    fresh_log();
+    disk_fault = (struct disk_fault){.kind = DISK_NO_FAULT};
+    if (!in_child(run_work, &worker)) {
+        complain(work->name, "without a cut", 0, said->text);
+        return;
+    }
+    if (getenv("HF_FAULT_TRACE"))
+        show_log();
+    run = (struct cut_run){.work = work, .log_count = disk_log->count, .log_used = disk_log->used, .next_ino = disk_log->next_ino};
+    crash_start(&run.crash, disk_new(), 0);
+    work_seed(run_seed + 5);
+    while (run.crash.position < run.log_count) {
+        const struct disk_entry *entry = &disk_log->entries[run.crash.position];
+        crash_step(&run.crash);
+        run.position = run.crash.position;
+        run.log_used = disk_log->used;
+        if (run.crash.acked == 0 && run.crash.begun == 0)
+            continue; /* the vault's first mount is creation's */
+        if (at ? (uint32_t)atoi(at) == run.position : entry->kind != DISK_BEGIN && work_random(one_in) == 0)
+            cut_here(&run);
+    }
+}
+
+/* --- failing calls --- */
+
+/* Counts the calls of a run without errors. */
+static uint64_t calls_of(const struct work *work, enum disk_fault_kind kind)
+{
+    struct work_run worker = {.work = work};
+    fresh_log();
+    disk_fault = (struct disk_fault){.kind = kind, .at = UINT64_MAX};
+    struct disk_fault *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        bool good = run_work(&worker);
+        *shared = disk_fault;
+        _exit(good ? 0 : 1);
+    }
+    int status;
+    (void)waitpid(pid, &status, 0);
+    uint64_t count = shared->count;
+    (void)munmap(shared, sizeof *shared);
+    return status == 0 ? count : 0;
+}
+
+/* The disk as it is when the machine is shut down in order (all), or loses its power behind the last operation (not all). */
+static void judge_after(const struct work *work, const char *what, uint64_t k, bool all)
+{
+    static struct cut_run run;
+    run = (struct cut_run){.work = work, .log_count = disk_log->count, .log_used = disk_log->used, .next_ino = disk_log->next_ino};
+    crash_start(&run.crash, disk_new(), 0);
+    while (run.crash.position < run.log_count)
+        crash_step(&run.crash);
+    if (all)
+        survivors_all(&run.crash, &run.survivors);
+    else
+        survivors_none(&run.crash, &run.survivors);
+    struct state_run state = {.disk = crash_state(&run.crash, &run.survivors),
+                              .judgement = {.acked = model->op, .begun = model->op, .wholly_synced = all && !disk_fault.on}};
+    if (!in_child(judge_state, &state))
+        complain(work->name, what, (uint32_t)k, said->text);
+    counts->states++;
+    rewind_log(&run);
+}
+
+static void fault_at(const struct work *work, enum disk_fault_kind kind, uint64_t k, bool on, const char *what)
+{
+    char label[100];
+    struct work_run worker = {.work = work, .no_close = on || k % 2};
+    fresh_log();
+    disk_fault = (struct disk_fault){.kind = kind, .at = k, .on = on};
+    counts->runs++;
+    (void)snprintf(label, sizeof label, "%s at call %llu%s", what, (unsigned long long)k, on ? " and all later ones" : "");
+    if (!in_child(run_work, &worker)) {
+        complain(work->name, label, (uint32_t)k, said->text);
+        return;
+    }
+    if (kind != DISK_SYNC_LOST)
+        judge_after(work, label, k, true);
+    judge_after(work, label, k, false);
+}
+
+static const struct {
+    enum disk_fault_kind kind;
+    const char *name;
+} faults[] = {{DISK_EIO, "EIO"}, {DISK_ENOSPC, "ENOSPC"}, {DISK_SHORT, "a short write"}, {DISK_ALLOC, "no memory"}};
+
+static void faults_of(const struct work *work, unsigned one_in)
+{
+    const char *at = getenv("HF_FAULT_AT");
+    for (unsigned i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+        uint64_t calls = calls_of(work, faults[i].kind);
+        if (calls == 0)
+            complain(work->name, "no calls were counted", i, said->text);
+        for (uint64_t k = 0; k < calls; k++) {
+            if (at ? (uint64_t)atoi(at) != k : work_random(faults[i].kind == DISK_ALLOC ? one_in * 4 : one_in) != 0)
+                continue;
+            fault_at(work, faults[i].kind, k, false, faults[i].name);
+            if (long_run || at || k % 3 == 0)
+                fault_at(work, faults[i].kind, k, true, faults[i].name);
+        }
+    }
+}
+
+/* --- all of it --- */
+
+struct job {
+    const struct work *work;
+    bool cuts;
+    uint64_t seed;
+};
+
+static void run_job(const struct job *job)
+{
+    run_seed = job->seed;
+    disk_start();
+    model_start();
+    work_seed(job->seed + 9);
+    if (job->cuts)
+        cuts_of(job->work, long_run ? 1 : 10 * SLOWER);
+    else
+        faults_of(job->work, long_run ? 5 : 60 * SLOWER);
+}
+
+/* Two at a time. */
+static void run_jobs(const struct job *jobs, unsigned count)
+{
+    unsigned running = 0;
+    for (unsigned i = 0; i < count || running > 0;) {
+        int status;
+        if (i < count && running < 2) {
+            said = mmap(NULL, sizeof *said, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+            if (fork() == 0) {
+                run_job(&jobs[i]);
+                _exit(0);
+            }
+            i++;
+            running++;
+            continue;
+        }
+        if (wait(&status) > 0) {
+            running--;
+            if (status != 0)
+                complain("a job", "ended with a signal or status", (uint32_t)status, "");
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct hf_error error;
+    const char *only = getenv("HF_FAULT_WORK"), *which = getenv("HF_FAULT_KIND");
+    struct job jobs[64];
+    unsigned count = 0;
+    uint64_t base = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
+    long_run = getenv("HF_LONG") != NULL;
+    counts = mmap(NULL, sizeof *counts, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (hf_secret_open(0, 0, &error) != HF_OK || hf_crypto_start() != HF_OK || hf_worker_start() != HF_OK)
+        return 1;
+    (void)hf_worker();
+    for (unsigned seed = 0; seed < (long_run ? 5u : 1u); seed++) {
+        for (unsigned i = 0; i < work_count; i++) {
+            for (unsigned cuts = 0; cuts < 2; cuts++) {
+                if ((!only || strcmp(only, works[i].name) == 0) && (!which || (which[0] == 'c') == (cuts == 1)) && (cuts || seed == 0))
+                    jobs[count++] = (struct job){&works[i], cuts == 1, base + seed};
+            }
+        }
+    }
+    run_jobs(jobs, count);
+    for (unsigned i = 0; i < counts->shown && i < SHOWN; i++)
+        (void)printf("WRONG %s\n", counts->text[i]);
+    (void)printf("power cuts: %llu boundaries, %llu states, %llu with a second cut in the recovery; torn at 512: %llu states, %llu with damage that is noticed\n",
+                 (unsigned long long)counts->cuts, (unsigned long long)counts->states, (unsigned long long)counts->second_states,
+                 (unsigned long long)counts->torn_states, (unsigned long long)counts->torn_damaged);
+    (void)printf("failing calls: %llu runs, %llu errors given, %llu operations failed, %llu succeeded\n", (unsigned long long)counts->runs,
+                 (unsigned long long)counts->hits, (unsigned long long)counts->failed_operations, (unsigned long long)counts->done_operations);
+    uint64_t tried = counts->states + counts->second_states + counts->torn_states + counts->runs;
+    (void)printf("%llu passed, %llu failed\n", (unsigned long long)(tried - (counts->bad < tried ? counts->bad : tried)), (unsigned long long)counts->bad);
+    return counts->bad ? 1 : 0;
+}
