@@ -37,6 +37,7 @@ struct hf_tree_kernel {
     void (*inval_all_entries)(void);                          /* returns after, where the kernel can (6.16), else does nothing */
     void (*keys_are_back)(void);                              /* before the first invalidation of an unlock: requests that waited hold pages; may be NULL */
     bool has_inval_all;
+    void (*lock_again)(void); /* hf_tree_lock_again is to be called soon, by another thread; NULL: never */
     bool writeback; /* the kernel keeps writes back: it, not the disk, knows the size and times of files that are open for writing */
     /* Puts a file's content into the kernel's cache, as if it had read it. Unlike the others it is called by a thread that serves an open, with the file's
      * lock held: nobody has the file open, so no request holds one of its pages, and none can until this open is answered. */
