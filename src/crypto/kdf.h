@@ -37,7 +37,10 @@ enum hf_kdf_context {
     HF_KDF_SYMLINK_KEY = 23,      /* key first half of the name key, info empty -> 64-byte SIV key for link targets */
     HF_KDF_INDEX_WRAP = 24,       /* key meta key, info nonce -> 32-byte AEAD key || 32-byte commitment: the freshness index's own keys */
     HF_KDF_INDEX_RECORD = 25,     /* key the index's seal key, info nonce -> 32-byte AEAD key || 32-byte commitment */
-    HF_KDF_INDEX_TIP = 26         /* key the index's seal key, info the header, or the tip before || the record's tag and commitment -> 32 bytes */
+    HF_KDF_INDEX_TIP = 26,        /* key the index's seal key, info the header, or the tip before || the record's tag and commitment -> 32 bytes */
+    HF_KDF_ONEPASS = 27,          /* key X25519 shared secret, info eph pub || recipient pub -> 32-byte AEAD key || 24-byte commitment */
+    HF_KDF_OPEN_NAME_KEY = 28,    /* key unless-open's meta key, info empty -> its 64-byte name key: names stay when the private half goes */
+    HF_KDF_OPEN_META_MAC = 29     /* key unless-open's meta key, info S || M without its MAC -> 16 bytes: anyone can make the wrap in S */
 };
 
 /* key: 32 bytes. info: pieces hashed in order as one string (fixed-length pieces first, at most one of variable length, last). */

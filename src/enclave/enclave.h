@@ -4,6 +4,7 @@
 #define HF_ENCLAVE_ENCLAVE_H
 
 #include "crypto/argon.h"
+#include "crypto/onepass.h"
 #include "crypto/recovery.h"
 #include "crypto/wrap.h"
 #include "format/head.h"
@@ -84,6 +85,8 @@ HF_MUST_USE enum hf_result hf_keystore_save(const struct hf_public_header *heade
 void hf_keystore_device_key(const struct hf_device_secret *secret, const uint8_t vault_id[16], struct hf_device_key *ret);
 /* A fresh entry of the class's next generation. HF_TOO_LARGE when the table is full. */
 HF_MUST_USE enum hf_result hf_keystore_add(struct hf_keybag_keys *keys, unsigned class);
+/* The header's public key becomes that of the newest private half [UO-4]. */
+void hf_keystore_public(const struct hf_keybag_keys *user, struct hf_public_header *header);
 /* generation 0: the current one. NULL when there is none. */
 const struct hf_keybag_entry *hf_keystore_find(const struct hf_enclave *e, unsigned class, uint32_t generation);
 

@@ -20,17 +20,28 @@ static void commitment(const struct hf_file_key *key, const uint8_t id[16], uint
     hf_kdf(HF_KDF_FILE_COMMIT, key->bytes, &info, 1, out, 32);
 }
 
-/* Wraps key under entry into s and encodes it. */
-static void seal(struct hf_file_static *s, const struct hf_keybag_entry *entry, const struct hf_file_key *key, uint8_t out[HF_STATIC_LEN])
+/* As there; class unless-open needs its public half alone, which is there from the first unlock on. */
+static const struct hf_keybag_entry *there_to_wrap(const struct hf_enclave *e, unsigned class)
 {
+    return class == HF_CLASS_UNLESS_OPEN && e->meta & HF_CLASS_BIT(class) ? hf_keystore_find(e, class, 0) : there(e, class, 0);
+}
+
+/* Wraps key under entry into s and encodes it. */
+static enum hf_result seal(const struct hf_enclave *e, struct hf_file_static *s, const struct hf_keybag_entry *entry, const struct hf_file_key *key, uint8_t out[HF_STATIC_LEN])
+{
+    enum hf_result result = HF_OK;
     s->class = entry->class;
     s->class_generation = entry->generation;
-    s->wrap_algorithm = HF_WRAP_CLASS;
+    s->wrap_algorithm = entry->class == HF_CLASS_UNLESS_OPEN ? HF_WRAP_UNLESS_OPEN : HF_WRAP_CLASS;
     s->wrap_len = sizeof s->wrap;
     hf_file_static_encode(s, out);
-    hf_wrap(HF_KDF_FILE_WRAP, entry->key.bytes, HF_SPAN(out, HF_STATIC_AAD_LEN), HF_SPAN_OF(key->bytes), s->wrap);
+    if (entry->class == HF_CLASS_UNLESS_OPEN)
+        result = hf_onepass_seal(e->header.unless_open_public, HF_SPAN(out, HF_STATIC_AAD_LEN), key, s->wrap);
+    else
+        hf_wrap(HF_KDF_FILE_WRAP, entry->key.bytes, HF_SPAN(out, HF_STATIC_AAD_LEN), HF_SPAN_OF(key->bytes), s->wrap);
     commitment(key, s->file_id, s->commitment);
     hf_file_static_encode(s, out);
+    return result;
 }
 
 static enum hf_result open_one(const struct hf_enclave *e, const uint8_t bytes[HF_STATIC_LEN], struct hf_file_static *ret, struct hf_file_key *ret_key)
@@ -40,9 +51,12 @@ static enum hf_result open_one(const struct hf_enclave *e, const uint8_t bytes[H
     if (!(e->available & HF_CLASS_BIT(ret->class)))
         return HF_LOCKED;
     const struct hf_keybag_entry *entry = hf_keystore_find(e, ret->class, ret->class_generation);
-    if (!entry || ret->wrap_algorithm != HF_WRAP_CLASS)
+    if (!entry || ret->wrap_algorithm != (ret->class == HF_CLASS_UNLESS_OPEN ? HF_WRAP_UNLESS_OPEN : HF_WRAP_CLASS))
         return HF_DAMAGED;
-    HF_TRY(hf_unwrap(HF_KDF_FILE_WRAP, entry->key.bytes, HF_SPAN(bytes, HF_STATIC_AAD_LEN), HF_SPAN_OF(ret->wrap), ret_key->bytes));
+    if (ret->class == HF_CLASS_UNLESS_OPEN)
+        HF_TRY(hf_onepass_open(&entry->key, HF_SPAN(bytes, HF_STATIC_AAD_LEN), ret->wrap, ret_key));
+    else
+        HF_TRY(hf_unwrap(HF_KDF_FILE_WRAP, entry->key.bytes, HF_SPAN(bytes, HF_STATIC_AAD_LEN), HF_SPAN_OF(ret->wrap), ret_key->bytes));
     commitment(ret_key, ret->file_id, check);
     if (hf_equal_ct(check, ret->commitment, sizeof check))
         return HF_OK;
@@ -90,13 +104,18 @@ static enum hf_result on_class_keys(struct hf_enclave *e, struct hf_exchange *x)
     const struct hf_keybag_entry *entry = hf_keystore_find(e, class, generation);
     if (!entry)
         return HF_NOT_FOUND;
-    bool name = (e->available & HF_CLASS_BIT(class)) != 0;
+    bool open = (e->available & HF_CLASS_BIT(class)) != 0;
+    bool name = open || class == HF_CLASS_UNLESS_OPEN; /* [UO-5] */
     hf_write_u32(&x->out, entry->generation);
     hf_write_bytes(&x->out, entry->meta.bytes, sizeof entry->meta.bytes);
+    hf_write_u8(&x->out, open);
     hf_write_u8(&x->out, name);
     if (name) {
         uint8_t key[64];
-        hf_kdf(HF_KDF_NAME_KEY, entry->key.bytes, NULL, 0, key, sizeof key);
+        if (class == HF_CLASS_UNLESS_OPEN)
+            hf_kdf(HF_KDF_OPEN_NAME_KEY, entry->meta.bytes, NULL, 0, key, sizeof key);
+        else
+            hf_kdf(HF_KDF_NAME_KEY, entry->key.bytes, NULL, 0, key, sizeof key);
         note("name-key", class, key, sizeof key);
         hf_write_bytes(&x->out, key, sizeof key);
         hf_wipe(key, sizeof key);
@@ -111,22 +130,21 @@ static enum hf_result on_make(struct hf_enclave *e, struct hf_exchange *x)
     uint8_t n = hf_read_u8(&x->in);
     if (hf_reader_end(&x->in) != HF_OK || n == 0 || n > HF_KEYS_BATCH || kind < HF_KIND_REGULAR || kind > HF_KIND_LONG_SYMLINK)
         return HF_PROTOCOL;
-    const struct hf_keybag_entry *entry = there(e, class, 0);
-    if (!entry)
-        return HF_LOCKED;
-    for (unsigned i = 0; i < n; i++) {
+    const struct hf_keybag_entry *entry = there_to_wrap(e, class);
+    enum hf_result result = entry ? HF_OK : HF_LOCKED;
+    for (unsigned i = 0; i < n && result == HF_OK; i++) {
         uint8_t bytes[HF_STATIC_LEN];
         struct hf_file_static s = {.kind = kind};
         struct hf_file_key key;
         hf_random(s.file_id, sizeof s.file_id);
         hf_random(key.bytes, sizeof key.bytes);
-        seal(&s, entry, &key, bytes);
+        result = seal(e, &s, entry, &key, bytes);
         note("file-key", class, key.bytes, sizeof key.bytes);
         hf_write_bytes(&x->out, bytes, sizeof bytes);
         hf_write_bytes(&x->out, key.bytes, sizeof key.bytes);
         hf_file_key_wipe(&key);
     }
-    return HF_OK;
+    return result;
 }
 
 static enum hf_result on_open(struct hf_enclave *e, struct hf_exchange *x)
@@ -157,12 +175,13 @@ static enum hf_result on_rewrap(struct hf_enclave *e, struct hf_exchange *x)
     struct hf_file_key key = {0};
     if (hf_reader_end(&x->in) != HF_OK || class < HF_CLASS_FIRST || class > HF_CLASS_LAST)
         return HF_PROTOCOL;
-    const struct hf_keybag_entry *entry = there(e, class, 0);
+    const struct hf_keybag_entry *entry = there_to_wrap(e, class);
     if (!entry)
         return HF_LOCKED;
     enum hf_result result = open_one(e, given.data, &s, &key);
+    if (result == HF_OK)
+        result = seal(e, &s, entry, &key, bytes);
     if (result == HF_OK) {
-        seal(&s, entry, &key, bytes);
         hf_write_bytes(&x->out, bytes, sizeof bytes);
     }
     hf_file_key_wipe(&key);

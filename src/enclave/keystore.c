@@ -87,6 +87,34 @@ enum hf_result hf_keystore_load(struct hf_enclave *e, struct hf_error *error)
     return result;
 }
 
+static const struct hf_keybag_entry *newest_pair(const struct hf_keybag_keys *user)
+{
+    const struct hf_keybag_entry *best = NULL;
+    for (uint32_t i = 0; i < user->count; i++) {
+        if (user->entries[i].class == HF_CLASS_UNLESS_OPEN && (!best || user->entries[i].generation > best->generation))
+            best = &user->entries[i];
+    }
+    return best;
+}
+
+void hf_keystore_public(const struct hf_keybag_keys *user, struct hf_public_header *header)
+{
+    const struct hf_keybag_entry *entry = newest_pair(user);
+    if (entry)
+        hf_onepass_public(&entry->key, header->unless_open_public);
+}
+
+/* [UO-4] What was written while locked went to the header's key: it must be the owner's. */
+static bool public_is_ours(const struct hf_keybag_keys *user, const struct hf_public_header *header)
+{
+    uint8_t public_half[HF_ONEPASS_PUBLIC_LEN];
+    const struct hf_keybag_entry *entry = newest_pair(user);
+    if (!entry)
+        return false;
+    hf_onepass_public(&entry->key, public_half);
+    return hf_equal_ct(public_half, header->unless_open_public, sizeof public_half);
+}
+
 enum hf_result hf_keystore_open_user(const struct hf_kek *kek, struct hf_keybag_keys *ret, struct hf_error *error)
 {
     struct hf_keybag_view view;
@@ -96,6 +124,8 @@ enum hf_result hf_keystore_open_user(const struct hf_kek *kek, struct hf_keybag_
     const struct hf_policy *a = &ret->policy, *b = &view.header.policy;
     if (!hf_equal_ct(a, b, sizeof *a))
         return hf_fail(error, HF_DAMAGED, "keybag (.holdfast/keybag): the header's policy is not the sealed one");
+    if (!public_is_ours(ret, &view.header))
+        return hf_fail(error, HF_DAMAGED, "keybag (.holdfast/keybag): the header's key for class unless-open is not the sealed one's");
     return HF_OK;
 }
 

@@ -17,7 +17,6 @@ void hf_enclave_forget(struct hf_enclave *e, uint32_t classes)
         if (all || classes & HF_CLASS_BIT(e->user_keys.entries[i].class))
             hf_class_key_wipe(&e->user_keys.entries[i].key);
     }
-    hf_wipe(e->user_keys.unless_open_private, sizeof e->user_keys.unless_open_private);
     hf_kek_wipe(&e->kek);
     e->kek_there = false;
     e->available &= ~classes;

@@ -232,7 +232,7 @@ static enum hf_result create(struct hf_enclave *e, struct hf_exchange *x, struct
     for (unsigned class = HF_CLASS_FIRST; class <= HF_CLASS_LAST; class++)
         HF_TRY(hf_keystore_add(class == HF_CLASS_ALWAYS ? &e->device_keys : user, class));
     e->device_keys.policy = user->policy = h->policy;
-    (void)crypto_box_keypair(h->unless_open_public, user->unless_open_private);
+    hf_keystore_public(user, h);
     HF_TRY(derive(passcode, h, d, &x->error));
     HF_TRY(swap_check(passcode, d, &x->error));
     HF_TRY(hf_link_provision(e, false, trusted, measure, &d->auth, h, &d->release, &d->device_secret, &x->error));
@@ -441,6 +441,7 @@ static enum hf_result recover(struct hf_enclave *e, struct hf_exchange *x, struc
     e->device_keys.policy = h->policy;
     for (unsigned class = HF_CLASS_FIRST; class <= HF_CLASS_LAST; class++)
         HF_TRY(hf_keystore_add(class == HF_CLASS_ALWAYS ? &e->device_keys : user, class));
+    hf_keystore_public(user, h);
     hf_random(h->salt, sizeof h->salt);
     HF_TRY(derive(fresh, h, d, &x->error));
     HF_TRY(swap_check(fresh, d, &x->error));
@@ -564,6 +565,7 @@ enum hf_result hf_verb_rotate(struct hf_enclave *e, struct hf_exchange *x)
         result = hf_keystore_add(keys, class);
         generation = result == HF_OK ? keys->entries[keys->count - 1].generation : 0;
     }
+    hf_keystore_public(&user, &h);
     if (result == HF_OK)
         result = save_next(e, &h, &user, &e->kek, false, &x->error);
     if (is_saved(e, &h))

@@ -8,7 +8,7 @@
 #pragma GCC poison memcmp strcpy sprintf
 
 static const char magic[8] = {'H', 'F', 'K', 'E', 'Y', 'B', 'A', 'G'};
-enum { FORMAT = 2, KEYS_FORMAT = 2, LENGTH_LEN = 4, MAC_LEN = 32, CHECKSUM_LEN = 4, SLOTS = 2 };
+enum { FORMAT = 3, KEYS_FORMAT = 3, LENGTH_LEN = 4, MAC_LEN = 32, CHECKSUM_LEN = 4, SLOTS = 2 };
 
 /* CRC-32C (Castagnoli, reflected), four bits a step. */
 static uint32_t crc32c(const uint8_t *bytes, size_t len)
@@ -226,7 +226,6 @@ enum hf_result hf_keybag_keys_encode(const struct hf_keybag_keys *keys, uint8_t 
         hf_write_bytes(&writer, entry->key.bytes, sizeof entry->key.bytes);
         hf_write_bytes(&writer, entry->meta.bytes, sizeof entry->meta.bytes);
     }
-    hf_write_bytes(&writer, keys->unless_open_private, sizeof keys->unless_open_private);
     hf_write_bytes(&writer, keys->recovery_public, sizeof keys->recovery_public);
     hf_policy_write(&writer, &keys->policy);
     hf_write_bytes(&writer, keys->names_reserved, sizeof keys->names_reserved);
@@ -256,7 +255,6 @@ static enum hf_result decode_keys(struct hf_span bytes, struct hf_keybag_keys *k
         if (!entry_is_sound(keys, i))
             return HF_DAMAGED;
     }
-    hf_read_bytes(&reader, keys->unless_open_private, sizeof keys->unless_open_private);
     hf_read_bytes(&reader, keys->recovery_public, sizeof keys->recovery_public);
     hf_policy_read(&reader, &keys->policy);
     hf_read_bytes(&reader, keys->names_reserved, sizeof keys->names_reserved);

@@ -6,8 +6,8 @@
  *   recovery box   | u32 len (0 with --no-recovery), sealed to the phrase
  *   MAC 32         | KDF(device key, HF_KDF_KEYBAG_MAC, everything before)
  *   checksum 4     | CRC-32C of everything before: tells an accident from a missing element
- * Public header: "HFKEYBAG" | format u16 = 2 | zeros 2 | then the fields of struct hf_public_header in order (policy: attempts, delay count, that many
- * delays, grace, inactivity, profile, screen lock; has_recovery is a u8; tcti and element blob have a u16 length). Sections' plaintext: format u32 = 2 | count u32 |
+ * Public header: "HFKEYBAG" | format u16 = 3 | zeros 2 | then the fields of struct hf_public_header in order (policy: attempts, delay count, that many
+ * delays, grace, inactivity, profile, screen lock; has_recovery is a u8; tcti and element blob have a u16 length). Sections' plaintext: format u32 = 3 | count u32 |
  * entries of class u8, generation u32, class key 32, meta key 32 | the rest of struct hf_keybag_keys in order (the sentence has a u16 length).
  * Replaced as a whole (hf_file_replace), so that header, sections and generation never part. Source: spec/10-keybag.md [KB-5] [KB-6]. */
 #ifndef HF_FORMAT_KEYBAG_H
@@ -57,7 +57,7 @@ struct hf_public_header {
     uint8_t salt[32];
     uint32_t kdf_memory_kib, kdf_passes, kdf_lanes;
     struct hf_policy policy;
-    uint8_t unless_open_public[32];
+    uint8_t unless_open_public[32];           /* of the newest generation of class unless-open [UO-4] */
     bool has_recovery;
     uint32_t element_kind;                    /* enum hf_element_kind, never AUTO */
     uint32_t element_slot;                    /* which of the element's two slots this keybag belongs to */
@@ -69,7 +69,7 @@ struct hf_public_header {
 struct hf_keybag_entry {
     uint8_t class;        /* enum hf_class */
     uint32_t generation;  /* class-key generation, from 1 */
-    struct hf_class_key key;
+    struct hf_class_key key; /* unless-open: the X25519 private half of this generation */
     struct hf_meta_key meta;
 };
 
@@ -77,7 +77,6 @@ struct hf_keybag_entry {
 struct hf_keybag_keys {
     uint32_t count;
     struct hf_keybag_entry entries[HF_KEYBAG_KEYS_MAX];
-    uint8_t unless_open_private[32]; /* user section and recovery box; zeros in the device section */
     uint8_t recovery_public[32];     /* zeros: none. User section and recovery box. Not in the public header: nobody else may seal to it */
     struct hf_policy policy;         /* the sealed copy */
     uint8_t names_reserved[32];      /* record and consent root keys, for the parts that follow */

@@ -24,12 +24,15 @@ bool hf_content_unsealed(const struct hf_content *content)
 
 /* --- metadata --- */
 
-static enum hf_result meta_mac(const struct hf_file_static *header, const uint8_t bytes[HF_META_LEN], uint8_t out[16])
+/* [UO-3] The wrap of class unless-open can be made by anyone who has its public half: there the MAC covers the static part too. */
+static enum hf_result meta_mac(const struct hf_content *content, const uint8_t bytes[HF_META_LEN], uint8_t out[16])
 {
+    const struct hf_file_static *header = &content->header;
     struct hf_meta_key key;
-    struct hf_span info[] = {HF_SPAN_OF(header->file_id), HF_SPAN(bytes, HF_META_MACCED_LEN)};
+    bool whole = header->class == HF_CLASS_UNLESS_OPEN;
+    struct hf_span info[] = {whole ? HF_SPAN_OF(content->s) : HF_SPAN_OF(header->file_id), HF_SPAN(bytes, HF_META_MACCED_LEN)};
     HF_TRY(hf_keyring_meta(header->class, header->class_generation, &key));
-    hf_kdf(HF_KDF_META_MAC, key.bytes, info, 2, out, 16);
+    hf_kdf(whole ? HF_KDF_OPEN_META_MAC : HF_KDF_META_MAC, key.bytes, info, 2, out, 16);
     hf_meta_key_wipe(&key);
     return HF_OK;
 }
@@ -44,7 +47,7 @@ static enum hf_result meta_seal(struct hf_content *content, uint32_t epoch, uint
         memcpy(said.xattr_digest, content->xattr_durable, sizeof said.xattr_digest);
     }
     hf_file_meta_encode(&said, out);
-    HF_TRY(meta_mac(&content->header, out, said.mac));
+    HF_TRY(meta_mac(content, out, said.mac));
     hf_file_meta_encode(&said, out);
     return HF_OK;
 }
@@ -76,7 +79,7 @@ static enum hf_result label(struct hf_content *content)
     memcpy(content->s, page, HF_STATIC_LEN);
     HF_TRY(hf_file_static_parse(content->s, &content->header));
     HF_TRY(hf_file_meta_parse(page + HF_META_OFFSET, &content->meta));
-    HF_TRY(meta_mac(&content->header, page + HF_META_OFFSET, mac));
+    HF_TRY(meta_mac(content, page + HF_META_OFFSET, mac));
     if (!hf_equal_ct(mac, content->meta.mac, sizeof mac))
         return HF_DAMAGED;
     content->in_window = content->meta.epoch > hf_settled;

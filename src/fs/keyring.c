@@ -19,6 +19,7 @@ struct made {
 struct class_keys {
     uint32_t generation; /* 0: empty */
     unsigned class;
+    bool open; /* files of the class can be opened */
     bool has_name;
     struct hf_meta_key meta;
     struct hf_name_key name;
@@ -74,6 +75,7 @@ static enum hf_result fetch(unsigned class, uint32_t generation, struct class_ke
     ret->class = class;
     ret->generation = hf_read_u32(&body);
     hf_read_bytes(&body, ret->meta.bytes, sizeof ret->meta.bytes);
+    ret->open = hf_read_u8(&body) != 0;
     ret->has_name = hf_read_u8(&body) != 0;
     if (ret->has_name)
         hf_read_bytes(&body, ret->name.bytes, sizeof ret->name.bytes);
@@ -150,6 +152,14 @@ bool hf_keyring_has_name(unsigned class)
     return has;
 }
 
+bool hf_keyring_is_open(unsigned class)
+{
+    pthread_rwlock_rdlock(&state);
+    bool is = ring->current[class].open;
+    pthread_rwlock_unlock(&state);
+    return is;
+}
+
 uint32_t hf_keyring_generation(unsigned class)
 {
     pthread_rwlock_rdlock(&state);
@@ -220,7 +230,7 @@ static enum hf_result fill_pool(unsigned class)
     return HF_OK;
 }
 
-/* A long symlink is rare: its key is made for it alone. channel held. */
+/* A long symlink is rare, and a key of unless-open that nobody uses yet must not be there when a lock comes: made one by one. channel held. */
 static enum hf_result make_one(unsigned class, unsigned kind, uint8_t ret_static[HF_STATIC_LEN], struct hf_file_key *ret_key)
 {
     uint8_t out[64];
@@ -242,7 +252,7 @@ enum hf_result hf_keyring_make(unsigned class, unsigned kind, uint8_t ret_static
     struct pool *pool = &ring->pools[class];
     pthread_mutex_lock(&channel);
     enum hf_result result = HF_OK;
-    if (kind != HF_KIND_REGULAR) {
+    if (kind != HF_KIND_REGULAR || class == HF_CLASS_UNLESS_OPEN) {
         result = make_one(class, kind, ret_static, ret_key);
     } else {
         result = pool->len > 0 ? HF_OK : fill_pool(class);
@@ -306,8 +316,11 @@ void hf_keyring_drop(uint32_t mask)
     for (unsigned class = HF_CLASS_FIRST; class <= HF_CLASS_LAST; class++) {
         if ((mask & HF_CLASS_BIT(class)) == 0)
             continue;
-        ring->current[class].has_name = false;
-        hf_name_key_wipe(&ring->current[class].name);
+        ring->current[class].open = false;
+        if (class != HF_CLASS_UNLESS_OPEN || mask & HF_CLASS_BIT(HF_CLASS_AFTER_UNLOCK)) {
+            ring->current[class].has_name = false;
+            hf_name_key_wipe(&ring->current[class].name);
+        }
         hf_wipe(&ring->pools[class], sizeof ring->pools[class]);
     }
     hf_wipe(ring->old, sizeof ring->old);

@@ -17,6 +17,8 @@ HF_MUST_USE enum hf_result hf_keyring_start(int socket);
 /* Asks for the class keys again. */
 HF_MUST_USE enum hf_result hf_keyring_refresh(void);
 bool hf_keyring_has_name(unsigned class);
+/* Files of the class can be opened. For unless-open that ends at a lock, while names, metadata and making files go on [UO-5]. */
+bool hf_keyring_is_open(unsigned class);
 /* The current one; 0: not even the metadata key is there. */
 uint32_t hf_keyring_generation(unsigned class);
 /* Copies; HF_LOCKED when it is not there, HF_DAMAGED when there never was such a generation. The caller wipes. */

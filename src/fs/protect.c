@@ -228,8 +228,6 @@ int hf_protect(uint64_t id, const char *class_name, size_t len)
     unsigned class = hf_class_from_name(name);
     if (class == 0)
         return -EINVAL;
-    if (class == HF_CLASS_UNLESS_OPEN)
-        return -EOPNOTSUPP; /* data that arrives while locked needs its own wrap: not built yet */
     int failed = hf_tree_enter(id, true, &node);
     if (failed)
         return failed;
@@ -242,6 +240,8 @@ int hf_protect(uint64_t id, const char *class_name, size_t len)
     }
     if (!failed)
         failed = rename_in_root(node, class);
+    if (node->class == HF_CLASS_UNLESS_OPEN)
+        hf_tree_closed(node);
     hf_tree_leave();
     return failed;
 }

@@ -54,7 +54,7 @@ static void store(uint64_t id, const void *data, size_t len)
     (void)fuse_lowlevel_notify_store(session, id, 0, &buffer, 0);
 }
 
-static struct hf_tree_kernel kernel = {.inval_node = inval_node, .inval_entry = inval_entry, .inval_all_entries = inval_all_entries, .keys_are_back = hf_gate_unlocked, .store = store, .settle_now = hf_serve_wake};
+static struct hf_tree_kernel kernel = {.inval_node = inval_node, .inval_entry = inval_entry, .inval_all_entries = inval_all_entries, .keys_are_back = hf_gate_unlocked, .store = store, .settle_now = hf_serve_wake, .lock_again = hf_serve_wake};
 
 const struct hf_tree_kernel *hf_serve_kernel(void)
 {

@@ -37,6 +37,7 @@ struct hf_tree_kernel {
     void (*inval_all_entries)(void);                          /* returns after, where the kernel can (6.16), else does nothing */
     void (*keys_are_back)(void);                              /* before the first invalidation of an unlock: requests that waited hold pages; may be NULL */
     bool has_inval_all;
+    void (*lock_again)(void); /* hf_tree_lock_again is to be called soon, by another thread; NULL: never */
     bool writeback; /* the kernel keeps writes back: it, not the disk, knows the size and times of files that are open for writing */
     /* A settle is due before its time: whoever waits for hf_tree_settle_due_ms looks again. */
     void (*settle_now)(void);

@@ -8,6 +8,7 @@
 #include "fs/errno.h"
 #include "fs/files.h"
 #include "fs/fresh.h"
+#include "fs/keyring.h"
 #include "fs/settle.h"
 #include "fs/treepart.h"
 #include "fs/worker.h"
@@ -61,7 +62,9 @@ int hf_tree_open(uint64_t id, int flags)
     int failed = use(id, true, &file);
     if (failed)
         return failed;
-    if (flags & O_TRUNC)
+    if (file->class == HF_CLASS_UNLESS_OPEN && !hf_keyring_is_open(HF_CLASS_UNLESS_OPEN))
+        failed = -ENOKEY; /* its key may be there for another's descriptor */
+    if (!failed && flags & O_TRUNC)
         failed = hf_file_truncate(file, 0);
     if (!failed) {
         store(file);
@@ -88,6 +91,8 @@ void hf_tree_release(uint64_t id)
         hf_file_discard(file);
     else if (idle)
         hf_node_idle(file);
+    if (idle)
+        hf_tree_closed(file);
 }
 
 ssize_t hf_tree_read(uint64_t id, uint64_t offset, size_t len, uint8_t *out)

@@ -1,5 +1,6 @@
 /* Start, lock, unlock, death: what is done to all nodes at once. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -142,7 +143,8 @@ static void forget_one(struct hf_node *node, void *arg)
         return;
     pthread_rwlock_wrlock(&node->lock);
     node->stored = false;
-    if (node->content && of_mask(sweep, node->class))
+    bool kept = node->class == HF_CLASS_UNLESS_OPEN && node->opens > 0 && !(sweep->mask & HF_CLASS_BIT(HF_CLASS_AFTER_UNLOCK)); /* [UO-6] */
+    if (node->content && of_mask(sweep, node->class) && !kept)
         hf_content_forget(node->content);
     pthread_rwlock_unlock(&node->lock);
 }
@@ -162,7 +164,7 @@ static uint32_t locked_mask(void)
 {
     uint32_t mask = 0;
     for (unsigned class = HF_CLASS_FIRST; class <= HF_CLASS_LAST; class++)
-        mask |= hf_keyring_has_name(class) ? 0 : HF_CLASS_BIT(class);
+        mask |= hf_keyring_is_open(class) ? 0 : HF_CLASS_BIT(class);
     return mask;
 }
 
@@ -176,10 +178,62 @@ static void inval_open(struct hf_node *node, void *arg)
         hf_kernel->inval_node(node->id);
 }
 
+/* --- files of unless-open whose last descriptor went while locked [UO-6] --- */
+
+static bool is_closed(const struct hf_node *node)
+{
+    return node->class == HF_CLASS_UNLESS_OPEN && node->kind != HF_NODE_DIR && node->opens == 0 && node->content && hf_content_unsealed(node->content);
+}
+
+void hf_tree_closed(const struct hf_node *file)
+{
+    if (file->class == HF_CLASS_UNLESS_OPEN && !hf_keyring_is_open(HF_CLASS_UNLESS_OPEN) && hf_kernel->lock_again)
+        hf_kernel->lock_again();
+}
+
+static void closed_is_pending(struct hf_node *node, void *arg)
+{
+    struct sweep *sweep = arg;
+    pthread_rwlock_rdlock(&node->lock);
+    if (is_closed(node) && hf_content_pending(node->content))
+        sweep->pending = true;
+    pthread_rwlock_unlock(&node->lock);
+}
+
+static void forget_closed(struct hf_node *node, void *arg)
+{
+    (void)arg;
+    pthread_rwlock_wrlock(&node->lock);
+    bool closed = is_closed(node);
+    if (closed)
+        hf_content_forget(node->content);
+    pthread_rwlock_unlock(&node->lock);
+    if (closed)
+        hf_kernel->inval_node(node->id);
+}
+
+/* What is written becomes durable first; the keys go even when that fails. */
+static void evict_closed(void)
+{
+    struct sweep sweep = {.pending = true};
+    for (int round = 0; round < 4; round++) {
+        sweep.pending = false;
+        hf_node_each(closed_is_pending, &sweep);
+        if (!sweep.pending || hf_tree_settle() != 0)
+            break;
+    }
+    if (sweep.pending)
+        (void)fprintf(stderr, "holdfast-fs: a file of class unless-open was closed while locked and could not be written whole\n");
+    hf_node_each(forget_closed, NULL);
+    (void)hf_worker_forget_all();
+}
+
 void hf_tree_lock_again(void)
 {
     struct sweep sweep = {.mask = locked_mask()};
-    if (hf_kernel->writeback && sweep.mask)
+    if (sweep.mask & HF_CLASS_BIT(HF_CLASS_UNLESS_OPEN))
+        evict_closed();
+    if (sweep.mask)
         hf_node_each(inval_open, &sweep);
 }
 
@@ -230,7 +284,7 @@ static void count_one(struct hf_node *node, void *arg)
     struct hf_tree_counts *counts = arg;
     pthread_rwlock_rdlock(&node->lock);
     counts->open += node->opens;
-    if (node->class == HF_CLASS_UNLESS_OPEN)
+    if (node->class == HF_CLASS_UNLESS_OPEN) /* [UO-7] */
         counts->open_unless_open += node->opens;
     pthread_rwlock_unlock(&node->lock);
 }

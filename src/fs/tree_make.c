@@ -231,8 +231,10 @@ int hf_tree_mknod(uint64_t parent, const char *name, mode_t mode, dev_t rdev, co
     if (S_ISREG(mode)) {
         struct hf_file_birth birth = {.class = hf_dir_class(dir), .kind = HF_KIND_REGULAR};
         failed = make_file(dir, dir_fd, name, &place, (mode & 07777) == HF_LONG_LINK_MODE ? 0 : mode, caller, &birth, &file);
-        if (!failed)
+        if (!failed) {
+            hf_tree_closed(file);
             failed = answer(file, 0, ret);
+        }
     } else {
         failed = hf_disk->mknodat(dir_fd, place.backing, mode, rdev);
         if (!failed)
@@ -309,6 +311,7 @@ int hf_tree_symlink(uint64_t parent, const char *name, const char *target, const
         failed = make_file(dir, dir_fd, name, &place, 0600, caller, &birth, &file);
         if (!failed) {
             failed = hf_disk->fchmod(file->fd, HF_LONG_LINK_MODE);
+            hf_tree_closed(file);
             failed = answer(file, failed, ret);
         }
     } else {

@@ -2,7 +2,7 @@
  *
  * | request    | body                                   | reply body |
  * | INFO       | -                                      | vault id 16 | u32 available (HF_CLASS_BIT mask: class key there now) | u32 meta (mask: meta key there) | u32 current generation × 4 (class 1…4) |
- * | CLASS_KEYS | u8 class | u32 generation (0: current) | u32 generation | meta key 32 | u8 has_name | name key 64 (when has_name)     HF_LOCKED when not even the meta key is there |
+ * | CLASS_KEYS | u8 class | u32 generation (0: current) | u32 generation | meta key 32 | u8 open (files can be opened) | u8 has_name | name key 64 (when has_name)     HF_LOCKED when not even the meta key is there |
  * | MAKE       | u8 class | u8 kind | u8 n (<= 64)      | n × { S 256 | file key 32 }    fresh ids, keys and wraps |
  * | OPEN       | u8 n (<= 64) | n × S 256               | n × { u8 result | file key 32 (zeros unless HF_OK) }    HF_LOCKED, HF_DAMAGED each for itself |
  * | REWRAP     | S 256 | u8 new class                   | S 256    the same file key under the current generation of that class |

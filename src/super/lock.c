@@ -79,7 +79,7 @@ static void forgotten(struct hf_super *super, struct hf_job *job, struct hf_answ
 {
     if (!confirmed(super, answer))
         return;
-    super->known.available &= super->lock_how & HF_LOCK_DEEP ? HF_CLASS_BIT(HF_CLASS_ALWAYS) : ~(job->flags | HF_CLASS_BIT(HF_CLASS_UNLESS_OPEN));
+    super->known.available &= super->lock_how & HF_LOCK_DEEP ? HF_CLASS_BIT(HF_CLASS_ALWAYS) : ~job->flags;
     evict(super, job, 2, dropped);
 }
 
@@ -87,10 +87,10 @@ static void drained(struct hf_super *super, struct hf_job *job, struct hf_answer
 {
     if (!confirmed(super, answer))
         return;
-    /* The enclave also forgets the private half of unless-open; the filesystem keeps the keys of such files that are open.
+    /* Of unless-open the enclave forgets the private half; the filesystem keeps the keys of such files that are open.
      * Behind an UNLOCK that is being judged this queues, and so comes after it. */
     hf_job_request(job, HF_CTL_LOCK);
-    hf_write_u32(&job->request, job->flags | HF_CLASS_BIT(HF_CLASS_UNLESS_OPEN));
+    hf_write_u32(&job->request, job->flags);
     hf_job_ask(super, job, HF_CHANNEL_ENCLAVE, 0, forgotten);
 }
 
@@ -121,9 +121,9 @@ void hf_super_lock(struct hf_super *super, uint32_t how)
     super->confirm_by_ms = how & HF_LOCK_SUSPEND ? super->suspend_by_ms : hf_clock_ms() + confirm_ms();
     hf_super_stop_work(super);
     job->verb = HF_OWN_LOCK;
-    job->flags = HF_CLASS_BIT(HF_CLASS_COMPLETE);
+    job->flags = HF_CLASS_BIT(HF_CLASS_COMPLETE) | HF_CLASS_BIT(HF_CLASS_UNLESS_OPEN);
     if (how & HF_LOCK_DEEP)
-        job->flags |= HF_CLASS_BIT(HF_CLASS_UNLESS_OPEN) | HF_CLASS_BIT(HF_CLASS_AFTER_UNLOCK);
+        job->flags |= HF_CLASS_BIT(HF_CLASS_AFTER_UNLOCK);
     evict(super, job, 1, drained);
 }
 

@@ -32,6 +32,12 @@ enum hf_result hf_keyring_name(unsigned class, uint32_t generation, struct hf_na
     return HF_OK;
 }
 
+bool hf_keyring_is_open(unsigned class)
+{
+    (void)class;
+    return !ring_locked;
+}
+
 enum hf_result hf_keyring_make(unsigned class, unsigned kind, uint8_t ret_static[HF_STATIC_LEN], struct hf_file_key *ret_key)
 {
     struct hf_file_static s = {.kind = (uint8_t)kind, .class = (uint8_t)class, .class_generation = 1, .wrap_algorithm = HF_WRAP_CLASS, .wrap_len = 104};

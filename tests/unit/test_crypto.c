@@ -6,6 +6,7 @@
 #include "check.h"
 #include "crypto/argon.h"
 #include "crypto/kdf.h"
+#include "crypto/onepass.h"
 #include "crypto/pagecipher.h"
 #include "crypto/siv.h"
 #include "crypto/wrap.h"
@@ -437,6 +438,63 @@ TEST(siv_in_threads)
     }
     for (unsigned i = 0; i < 4; i++)
         CHECK_INT(good[i], 20 * 500);
+}
+
+/* RFC 7748, 6.1: Alice's secret makes the wrap, Bob's opens it. */
+static const uint8_t alice[32] = {0x77, 0x07, 0x6d, 0x0a, 0x73, 0x18, 0xa5, 0x7d, 0x3c, 0x16, 0xc1, 0x72, 0x51, 0xb2, 0x66, 0x45,
+                                  0xdf, 0x4c, 0x2f, 0x87, 0xeb, 0xc0, 0x99, 0x2a, 0xb1, 0x77, 0xfb, 0xa5, 0x1d, 0xb9, 0x2c, 0x2a};
+static const uint8_t alice_public[32] = {0x85, 0x20, 0xf0, 0x09, 0x89, 0x30, 0xa7, 0x54, 0x74, 0x8b, 0x7d, 0xdc, 0xb4, 0x3e, 0xf7, 0x5a,
+                                         0x0d, 0xbf, 0x3a, 0x0d, 0x26, 0x38, 0x1a, 0xf4, 0xeb, 0xa4, 0xa9, 0x8e, 0xaa, 0x9b, 0x4e, 0x6a};
+static const struct hf_class_key bob = {{0x5d, 0xab, 0x08, 0x7e, 0x62, 0x4a, 0x8a, 0x4b, 0x79, 0xe1, 0x7f, 0x8b, 0x83, 0x80, 0x0e, 0xe6,
+                                         0x6f, 0x3b, 0xb1, 0x29, 0x26, 0x18, 0xb6, 0xfd, 0x1c, 0x2f, 0x8b, 0x27, 0xff, 0x88, 0xe0, 0xeb}};
+static const uint8_t bob_public[32] = {0xde, 0x9e, 0xdb, 0x7d, 0x7b, 0x7d, 0xc1, 0xb4, 0xd3, 0x5b, 0x61, 0xc2, 0xec, 0xe4, 0x35, 0x37,
+                                       0x3f, 0x83, 0x43, 0xc8, 0x5b, 0x78, 0x67, 0x4d, 0xad, 0xfc, 0x7e, 0x14, 0x6f, 0x88, 0x2b, 0x4f};
+static const uint8_t shared_secret[32] = {0x4a, 0x5d, 0x9d, 0x5b, 0xa4, 0xce, 0x2d, 0xe1, 0x72, 0x8e, 0x3b, 0xf4, 0x80, 0x35, 0x0f, 0x25,
+                                          0xe0, 0x7e, 0x21, 0xc9, 0x47, 0xd1, 0x9e, 0x33, 0x76, 0xf0, 0x9b, 0x3c, 0x1e, 0x16, 0x17, 0x42};
+
+/* [UO-1] */
+TEST(onepass_follows_the_rfc)
+{
+    const struct hf_file_key key = {{7, 1}};
+    struct hf_file_key got = {{0}};
+    uint8_t wrap[HF_ONEPASS_WRAP_LEN], derived[56], half[32];
+    struct hf_span aad = HF_SPAN("forty bytes of header", 21), info[] = {HF_SPAN_OF(alice_public), HF_SPAN_OF(bob_public)};
+    hf_onepass_public(&bob, half);
+    CHECK_MEM(half, bob_public, 32);
+    CHECK_INT(hf_onepass_seal_with(alice, bob_public, aad, &key, wrap), HF_OK);
+    hf_kdf(HF_KDF_ONEPASS, shared_secret, info, 2, derived, sizeof derived);
+    CHECK_MEM(wrap, alice_public, 32);
+    CHECK_MEM(wrap + 32, derived + 32, 24);
+    CHECK_INT(hf_onepass_open(&bob, aad, wrap, &got), HF_OK);
+    CHECK_MEM(got.bytes, key.bytes, 32);
+}
+
+/* [UO-2] */
+TEST(onepass_altered_is_refused)
+{
+    const struct hf_file_key key = {{9, 2}}, none = {{0}};
+    struct hf_file_key got = {{0}};
+    struct hf_class_key other = bob;
+    uint8_t wrap[HF_ONEPASS_WRAP_LEN], again[HF_ONEPASS_WRAP_LEN];
+    static const uint8_t low_order[32] = {0};
+    struct hf_span aad = HF_SPAN("header", 6);
+    CHECK_INT(hf_onepass_seal(bob_public, aad, &key, wrap), HF_OK);
+    CHECK_INT(hf_onepass_seal(bob_public, aad, &key, again), HF_OK);
+    CHECK(!hf_equal_ct(wrap, again, 32)); /* an ephemeral key a wrap */
+    for (unsigned bit = 0; bit < HF_ONEPASS_WRAP_LEN * 8; bit++) {
+        wrap[bit / 8] ^= (uint8_t)(1u << (bit % 8));
+        /* X25519 does not look at the top bit of a point, but the derivation does */
+        CHECK_INT(hf_onepass_open(&bob, aad, wrap, &got), HF_DAMAGED);
+        wrap[bit / 8] ^= (uint8_t)(1u << (bit % 8));
+    }
+    other.bytes[5] ^= 1;
+    CHECK_INT(hf_onepass_open(&other, aad, wrap, &got), HF_DAMAGED);
+    CHECK_INT(hf_onepass_open(&bob, HF_SPAN("heades", 6), wrap, &got), HF_DAMAGED);
+    memcpy(again, wrap, sizeof again);
+    memset(again, 0, 32);
+    CHECK_INT(hf_onepass_open(&bob, aad, again, &got), HF_DAMAGED);
+    CHECK_INT(hf_onepass_seal(low_order, aad, &key, again), HF_DAMAGED);
+    CHECK_MEM(got.bytes, none.bytes, 32);
 }
 
 int main(void)

@@ -79,7 +79,7 @@ TEST(keybag_round_trip)
     CHECK_INT(view.macced.len, len - 36);
     CHECK(view.macced.data == file);
     CHECK_MEM(view.mac, some_mac, 32);
-    CHECK_MEM(view.header_bytes.data, "HFKEYBAG\x02", 9);
+    CHECK_MEM(view.header_bytes.data, "HFKEYBAG\x03", 9);
 
     header.has_recovery = false;
     header.element_kind = HF_ELEMENT_SOFTWARE;
@@ -95,7 +95,7 @@ TEST(keybag_round_trip)
 TEST(keybag_of_another_format_is_named)
 {
     static struct hf_keybag_view view;
-    static const uint8_t others[] = {0, 1, 3};
+    static const uint8_t others[] = {0, 1, 2};
     struct hf_public_header header = some_header();
     struct hf_error error;
     char words[64];
@@ -103,7 +103,7 @@ TEST(keybag_of_another_format_is_named)
     for (size_t i = 0; i < sizeof others; i++) {
         file[12] = others[i];
         CHECK_INT(hf_keybag_parse(HF_SPAN(file, len), &view, &error), HF_DAMAGED);
-        (void)snprintf(words, sizeof words, "format %u, this version reads 2", others[i]);
+        (void)snprintf(words, sizeof words, "format %u, this version reads 3", others[i]);
         CHECK(strstr(error.text, words) != NULL);
     }
 }
@@ -258,7 +258,6 @@ static struct hf_keybag_keys some_keys(uint32_t count)
         fill(&keys.entries[i].key, sizeof keys.entries[i].key, i);
         fill(&keys.entries[i].meta, sizeof keys.entries[i].meta, i + 1);
     }
-    fill(keys.unless_open_private, 32, 5);
     fill(keys.recovery_public, 32, 6);
     fill(keys.names_reserved, 32, 7);
     if (count > 0)
@@ -284,7 +283,6 @@ TEST(keys_round_trip)
             CHECK_MEM(&got.entries[k].key, &keys.entries[k].key, 32);
             CHECK_MEM(&got.entries[k].meta, &keys.entries[k].meta, 32);
         }
-        CHECK_MEM(got.unless_open_private, keys.unless_open_private, 32);
         CHECK_MEM(got.recovery_public, keys.recovery_public, 32);
         CHECK_MEM(got.names_reserved, keys.names_reserved, 32);
         CHECK_STR(got.sentence, keys.sentence);
