@@ -461,7 +461,7 @@ int hf_control_serve(void *nodes, int detach_pipe)
         return 1;
     for (;;) {
         int wait_ms = settle_or_wait(c);
-        struct pollfd watch[] = {{HF_FD_FS_CONTROL, POLLIN, 0}, {hf_serve_ended(), POLLIN, 0}, {c->job_done, POLLIN, 0}, {hf_serve_late(), POLLIN, 0}};
+        struct pollfd watch[] = {{HF_FD_FS_CONTROL, POLLIN, 0}, {hf_serve_ended(), POLLIN, 0}, {c->job_done, POLLIN, 0}, {hf_serve_wakes(), POLLIN, 0}};
         if (poll(watch, 4, wait_ms) < 0) {
             hf_worker_between();
             continue;
@@ -472,7 +472,7 @@ int hf_control_serve(void *nodes, int detach_pipe)
             return finish(c);
         if (watch[3].revents) {
             eventfd_t count;
-            (void)eventfd_read(hf_serve_late(), &count);
+            (void)eventfd_read(hf_serve_wakes(), &count);
             hf_tree_lock_again();
         }
         if (!watch[0].revents)

@@ -2,6 +2,7 @@
  *
  * Content keys lie in the secret arena; stacks and the buffers of requests do not (the kernel cannot read /dev/fuse into memfd_secret memory):
  * plaintext is in ordinary memory while it is read or written, and is wiped at lock (fs/worker.h). */
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -67,6 +68,9 @@ int main(void)
     if (result == HF_OK)
         result = hf_sandbox_harden(keep, fds, sizeof fds / sizeof fds[0], &error);
     (void)umask(0); /* modes are what the kernel says */
+    /* One arena that grows in large steps: else each new file costs a system call for memory. */
+    (void)mallopt(M_ARENA_MAX, 1);
+    (void)mallopt(M_TOP_PAD, 4 << 20);
     raise_file_limit();
     if (result == HF_OK)
         result = set_signals();

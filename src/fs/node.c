@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -24,7 +25,7 @@ static uint32_t *free_ids, free_count, free_cap, next_id = 1;
 static uint32_t *generations; /* of the ids in chunks, grown with next_id */
 static uint32_t generation_cap;
 static struct hf_node **buckets;
-static size_t bucket_count, node_count;
+static size_t bucket_count, node_count, node_peak;
 static struct hf_node *idle_newest, *idle_oldest;
 static size_t idle_count, idle_max;
 static uint64_t *map_words;
@@ -169,6 +170,7 @@ static struct hf_node *node_new(const struct stat *st)
         grow_buckets();
     hash_in(node);
     node_count++;
+    node_peak = node_count > node_peak ? node_count : node_peak;
     map_set(id, true);
     __atomic_store_n(&chunks[id / CHUNK][id % CHUNK], node, __ATOMIC_RELEASE);
     return node;
@@ -385,6 +387,20 @@ uint64_t hf_node_count(void)
     uint64_t count = node_count;
     pthread_mutex_unlock(&table);
     return count;
+}
+
+void hf_node_trim(void)
+{
+    enum { WORTH_IT = 32768 };
+    pthread_mutex_lock(&table);
+    if (node_count > node_peak)
+        node_peak = node_count;
+    bool fell = node_peak > WORTH_IT && node_count < node_peak / 2;
+    if (fell)
+        node_peak = node_count;
+    pthread_mutex_unlock(&table);
+    if (fell)
+        (void)malloc_trim(0);
 }
 
 int hf_node_open_fd(struct hf_node *node)

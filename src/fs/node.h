@@ -95,6 +95,8 @@ void hf_node_rehash(struct hf_node *node, ino_t ino);
 /* Calls fn for each node with a reference held, no lock held; a snapshot. */
 void hf_node_each(void (*fn)(struct hf_node *node, void *arg), void *arg);
 uint64_t hf_node_count(void);
+/* After many nodes went, the heap gives their memory back to the system. No lock held. */
+void hf_node_trim(void);
 
 enum hf_node_kind hf_node_kind_of(const struct stat *st);
 #define HF_LONG_LINK_MODE 01000u /* a regular file with exactly this mode holds a symlink's target */

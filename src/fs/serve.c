@@ -17,10 +17,10 @@
 
 #pragma GCC poison strcpy sprintf
 
-enum { THREADS = 4, PATIENCE_US = 30000, INC_EPOCH = 8 /* FUSE_NOTIFY_INC_EPOCH, Linux 6.16; libfuse does not know it */ };
+enum { THREADS = 8, PATIENCE_US = 30000, INC_EPOCH = 8 /* FUSE_NOTIFY_INC_EPOCH, Linux 6.16; libfuse does not know it */ };
 
 static struct fuse_session *session;
-static int ended_fd = -1, late_fd = -1;
+static int ended_fd = -1, wake_fd = -1;
 static pthread_t threads[THREADS];
 static atomic_uint_fast64_t in_hand[THREADS]; /* the request that each thread has, by the kernel's number; 0: none */
 static unsigned thread_count;
@@ -54,7 +54,7 @@ static void store(uint64_t id, const void *data, size_t len)
     (void)fuse_lowlevel_notify_store(session, id, 0, &buffer, 0);
 }
 
-static struct hf_tree_kernel kernel = {.inval_node = inval_node, .inval_entry = inval_entry, .inval_all_entries = inval_all_entries, .keys_are_back = hf_gate_unlocked, .store = store, .lock_again = hf_serve_came_late};
+static struct hf_tree_kernel kernel = {.inval_node = inval_node, .inval_entry = inval_entry, .inval_all_entries = inval_all_entries, .keys_are_back = hf_gate_unlocked, .store = store, .settle_now = hf_serve_wake, .lock_again = hf_serve_wake};
 
 const struct hf_tree_kernel *hf_serve_kernel(void)
 {
@@ -102,9 +102,9 @@ enum hf_result hf_serve_open(int fuse, bool may_wait, bool writeback)
     struct fuse_args args = FUSE_ARGS_INIT(1, argv);
     kernel.writeback = writeback;
     ended_fd = eventfd(0, EFD_CLOEXEC);
-    late_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     session = fuse_session_new(&args, &hf_serve_ops, sizeof hf_serve_ops, NULL);
-    if (ended_fd < 0 || late_fd < 0 || !session || fuse_session_custom_io(session, &io, fuse) != 0)
+    if (ended_fd < 0 || wake_fd < 0 || !session || fuse_session_custom_io(session, &io, fuse) != 0)
         return HF_FAILED;
     hf_gate_start(session, may_wait);
     kernel.has_inval_all = raise_epoch(); /* an older kernel answers EINVAL; a newer one forgets entries that nobody has yet */
@@ -198,14 +198,14 @@ void hf_serve_give_up(void)
     (void)pthread_create(&thread, NULL, refuse_all, NULL);
 }
 
-void hf_serve_came_late(void)
+void hf_serve_wake(void)
 {
-    (void)eventfd_write(late_fd, 1);
+    (void)eventfd_write(wake_fd, 1);
 }
 
-int hf_serve_late(void)
+int hf_serve_wakes(void)
 {
-    return late_fd;
+    return wake_fd;
 }
 
 int hf_serve_ended(void)

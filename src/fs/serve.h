@@ -16,8 +16,8 @@
 HF_MUST_USE enum hf_result hf_serve_open(int fuse, bool may_wait, bool writeback);
 /* How the tree reaches the kernel's caches, after hf_serve_open. An inode that the kernel does not know is no error. */
 const struct hf_tree_kernel *hf_serve_kernel(void);
-/* Readable (an eventfd, to be read) when the kernel's write-back brought a page of what is locked: hf_tree_lock_again. */
-int hf_serve_late(void);
+/* Readable (an eventfd, to be read) when a settle is due before its time, or the kernel's write-back brought a page of what is locked: hf_tree_lock_again. */
+int hf_serve_wakes(void);
 /* Starts the threads: from now on requests are answered. The calling thread's signal mask is theirs; SIGUSR1 must be open in it. */
 HF_MUST_USE enum hf_result hf_serve_start(void);
 /* Readable (an eventfd) when every thread has left: the mount is gone or the connection was aborted. */

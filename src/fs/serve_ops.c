@@ -290,7 +290,7 @@ static void on_write(fuse_req_t req, fuse_ino_t id, const char *data, size_t siz
         hf_serve_attr_moved(id);
     ssize_t done = lost < 0 ? lost : hf_tree_write(id, (uint64_t)offset, (const uint8_t *)data, size);
     if (done == -ENOKEY && file->writepage)
-        hf_serve_came_late();
+        hf_serve_wake();
     if (done < 0)
         reply_status(req, (int)done);
     else

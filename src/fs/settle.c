@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fs/dirs.h"
 #include "fs/errno.h"
@@ -19,7 +20,7 @@
 #include "os/clock.h"
 #include "os/disk.h"
 
-enum { SETTLE_MS = 30000 };
+enum { SETTLE_MS = 30000, DIRTY_SOON = 8192, DIRTY_MANY = 16384, PACE_STEP_US = 2000, PACE_STEPS = 1000 };
 
 atomic_bool hf_unclean;
 bool hf_fresh;
@@ -51,7 +52,17 @@ void hf_dirty(struct hf_node *node)
         list_len++;
         hf_node_ref(node);
     }
+    bool soon = node && list_len == DIRTY_SOON;
     pthread_mutex_unlock(&list_lock);
+    if (soon && hf_kernel && hf_kernel->settle_now)
+        hf_kernel->settle_now();
+}
+
+/* Bounded: a settle may itself wait for what a request brings (the kernel's write-back before a lock). */
+void hf_settle_pace(void)
+{
+    for (int i = 0; i < PACE_STEPS && hf_dirty_count() >= DIRTY_MANY && !atomic_load(&hf_dead); i++)
+        (void)usleep(PACE_STEP_US);
 }
 
 void hf_attr_moved(void)
@@ -70,11 +81,13 @@ uint64_t hf_dirty_count(void)
 int hf_tree_settle_due_ms(void)
 {
     pthread_mutex_lock(&list_lock);
-    bool dirty = list || names_dirty;
+    bool dirty = list || names_dirty, many = list_len >= DIRTY_SOON;
     uint64_t since = dirty_since_ms;
     pthread_mutex_unlock(&list_lock);
     if (!dirty)
         return -1;
+    if (many)
+        return 0;
     uint64_t now = hf_clock_ms();
     return now - since >= SETTLE_MS ? 0 : (int)(SETTLE_MS - (now - since));
 }

@@ -39,6 +39,8 @@ struct hf_tree_kernel {
     bool has_inval_all;
     void (*lock_again)(void); /* hf_tree_lock_again is to be called soon, by another thread; NULL: never */
     bool writeback; /* the kernel keeps writes back: it, not the disk, knows the size and times of files that are open for writing */
+    /* A settle is due before its time: whoever waits for hf_tree_settle_due_ms looks again. */
+    void (*settle_now)(void);
     /* Puts a file's content into the kernel's cache, as if it had read it. Unlike the others it is called by a thread that serves an open, with the file's
      * lock held: nobody has the file open, so no request holds one of its pages, and none can until this open is answered. */
     void (*store)(uint64_t id, const void *data, size_t len);
@@ -114,7 +116,7 @@ int hf_tree_settle_due_ms(void);
 /* Phases of proto/mount.h LOCK: drain (settle until nothing of the classes is pending, invalidate), then drop (keys, plaintext; invalidate again). */
 int hf_tree_lock_drain(uint32_t mask);
 int hf_tree_lock_drop(uint32_t mask);
-/* After hf_serve_late: what a long write has put into the kernel's cache since the drop goes as well. */
+/* With write-back, after hf_serve_wakes: what a long write has put into the kernel's cache since the drop goes as well. */
 void hf_tree_lock_again(void);
 int hf_tree_unlock(void);
 /* Settles for the last time and closes the head. */

@@ -25,6 +25,7 @@ static int use(uint64_t id, bool exclusive, struct hf_node **ret)
 /* Around a change of a file's data. */
 static int change_begin(uint64_t id, struct hf_node **ret)
 {
+    hf_settle_pace();
     int failed = hf_fresh_frozen() ? -EROFS : use(id, true, ret);
     if (!failed) {
         hf_dirty(*ret);

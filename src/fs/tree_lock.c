@@ -233,7 +233,8 @@ void hf_tree_lock_again(void)
     struct sweep sweep = {.mask = locked_mask()};
     if (sweep.mask & HF_CLASS_BIT(HF_CLASS_UNLESS_OPEN))
         evict_closed();
-    hf_node_each(inval_open, &sweep);
+    if (sweep.mask)
+        hf_node_each(inval_open, &sweep);
 }
 
 /* With write-back: what the kernel still has of files that were open for writing. */

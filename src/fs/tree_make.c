@@ -25,10 +25,12 @@ int hf_tree_enter(uint64_t id, bool exclusive, struct hf_node **ret)
         return -ESTALE;
     if (exclusive && hf_fresh_frozen()) /* [FR-7] */
         return -EROFS;
-    if (exclusive)
+    if (exclusive) {
+        hf_settle_pace();
         pthread_rwlock_wrlock(&hf_ns);
-    else
+    } else {
         pthread_rwlock_rdlock(&hf_ns);
+    }
     *ret = node;
     return 0;
 }
@@ -95,6 +97,7 @@ void hf_tree_forget(uint64_t id, uint64_t count)
     struct hf_node *node = hf_node_of(id);
     if (node)
         hf_node_lookup_drop(node, count);
+    hf_node_trim();
 }
 
 /* A place for a new entry in the directory; hf_ns held exclusively, *ret_fd in use. */
