@@ -12,20 +12,20 @@
 
 #include "os/file.h"
 
-/* What is read only by a person who is there is `complete`; what programs need behind a locked screen is `after-unlock`. */
+/* What is read only by a person who is there is `complete`; what arrives behind a locked screen `unless-open`; what programs read there `after-unlock`. The manual gives each reason. */
 static const struct {
     const char *name;
     unsigned class;
 } folders[] = {
     {"Conversations", HF_CLASS_COMPLETE}, /* read and written by a person at the screen */
-    {"Photos", HF_CLASS_AFTER_UNLOCK},    /* imports and thumbnails go on behind a locked screen */
+    {"Photos", HF_CLASS_UNLESS_OPEN},     /* a camera's import goes on behind a locked screen */
     {"Music", HF_CLASS_AFTER_UNLOCK},     /* plays on behind a locked screen */
     {"Notes", HF_CLASS_COMPLETE},
     {"Calendars", HF_CLASS_AFTER_UNLOCK}, /* reminders ring */
     {"Contacts", HF_CLASS_AFTER_UNLOCK},  /* a call shows its name */
     {"Finance", HF_CLASS_COMPLETE},
     {"Health", HF_CLASS_COMPLETE},
-    {"Location", HF_CLASS_COMPLETE},
+    {"Location", HF_CLASS_UNLESS_OPEN},   /* is logged behind a locked screen */
 };
 
 static bool is_empty(const char *mountpoint)

@@ -70,6 +70,9 @@ struct hf_node {
     /* the dirty list's lock */
     bool dirty;
     struct hf_node *dirty_next;
+    /* closing.c's lock */
+    bool closing;
+    struct hf_node *closing_next;
 };
 
 extern pthread_rwlock_t hf_ns;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/base64url.h"
+#include "fs/closing.h"
 #include "fs/dirs.h"
 #include "fs/errno.h"
 #include "fs/files.h"
@@ -240,8 +241,7 @@ int hf_protect(uint64_t id, const char *class_name, size_t len)
     }
     if (!failed)
         failed = rename_in_root(node, class);
-    if (node->class == HF_CLASS_UNLESS_OPEN)
-        hf_tree_closed(node);
     hf_tree_leave();
+    hf_closing_note(node);
     return failed;
 }

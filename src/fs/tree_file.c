@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/closing.h"
 #include "fs/dirs.h"
 #include "fs/errno.h"
 #include "fs/files.h"
@@ -91,8 +92,8 @@ void hf_tree_release(uint64_t id)
         hf_file_discard(file);
     else if (idle)
         hf_node_idle(file);
-    if (idle)
-        hf_tree_closed(file);
+    if (idle && !gone)
+        hf_closing_note(file);
 }
 
 ssize_t hf_tree_read(uint64_t id, uint64_t offset, size_t len, uint8_t *out)

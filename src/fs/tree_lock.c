@@ -1,9 +1,9 @@
 /* Start, lock, unlock, death: what is done to all nodes at once. */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/closing.h"
 #include "fs/dirs.h"
 #include "fs/errno.h"
 #include "fs/files.h"
@@ -178,61 +178,10 @@ static void inval_open(struct hf_node *node, void *arg)
         hf_kernel->inval_node(node->id);
 }
 
-/* --- files of unless-open whose last descriptor went while locked [UO-6] --- */
-
-static bool is_closed(const struct hf_node *node)
-{
-    return node->class == HF_CLASS_UNLESS_OPEN && node->kind != HF_NODE_DIR && node->opens == 0 && node->content && hf_content_unsealed(node->content);
-}
-
-void hf_tree_closed(const struct hf_node *file)
-{
-    if (file->class == HF_CLASS_UNLESS_OPEN && !hf_keyring_is_open(HF_CLASS_UNLESS_OPEN) && hf_kernel->lock_again)
-        hf_kernel->lock_again();
-}
-
-static void closed_is_pending(struct hf_node *node, void *arg)
-{
-    struct sweep *sweep = arg;
-    pthread_rwlock_rdlock(&node->lock);
-    if (is_closed(node) && hf_content_pending(node->content))
-        sweep->pending = true;
-    pthread_rwlock_unlock(&node->lock);
-}
-
-static void forget_closed(struct hf_node *node, void *arg)
-{
-    (void)arg;
-    pthread_rwlock_wrlock(&node->lock);
-    bool closed = is_closed(node);
-    if (closed)
-        hf_content_forget(node->content);
-    pthread_rwlock_unlock(&node->lock);
-    if (closed)
-        hf_kernel->inval_node(node->id);
-}
-
-/* What is written becomes durable first; the keys go even when that fails. */
-static void evict_closed(void)
-{
-    struct sweep sweep = {.pending = true};
-    for (int round = 0; round < 4; round++) {
-        sweep.pending = false;
-        hf_node_each(closed_is_pending, &sweep);
-        if (!sweep.pending || hf_tree_settle() != 0)
-            break;
-    }
-    if (sweep.pending)
-        (void)fprintf(stderr, "holdfast-fs: a file of class unless-open was closed while locked and could not be written whole\n");
-    hf_node_each(forget_closed, NULL);
-    (void)hf_worker_forget_all();
-}
-
 void hf_tree_lock_again(void)
 {
     struct sweep sweep = {.mask = locked_mask()};
-    if (sweep.mask & HF_CLASS_BIT(HF_CLASS_UNLESS_OPEN))
-        evict_closed();
+    hf_closing_evict();
     if (sweep.mask)
         hf_node_each(inval_open, &sweep);
 }

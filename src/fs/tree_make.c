@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/closing.h"
 #include "fs/dirs.h"
 #include "fs/errno.h"
 #include "fs/files.h"
@@ -220,6 +221,14 @@ static int give_by_name(struct hf_node *dir, int dir_fd, const char *name, struc
     return failed ? failed : hf_tree_entry(dir, name, place, ret);
 }
 
+/* A file that was made, but is not open. Takes the reference; file may be NULL. */
+static void made(struct hf_node *file)
+{
+    if (file)
+        hf_closing_note(file);
+    hf_node_unref(file);
+}
+
 int hf_tree_mknod(uint64_t parent, const char *name, mode_t mode, dev_t rdev, const struct hf_caller *caller, struct hf_entry *ret)
 {
     struct hf_node *dir, *file = NULL;
@@ -232,7 +241,7 @@ int hf_tree_mknod(uint64_t parent, const char *name, mode_t mode, dev_t rdev, co
         struct hf_file_birth birth = {.class = hf_dir_class(dir), .kind = HF_KIND_REGULAR};
         failed = make_file(dir, dir_fd, name, &place, (mode & 07777) == HF_LONG_LINK_MODE ? 0 : mode, caller, &birth, &file);
         if (!failed) {
-            hf_tree_closed(file);
+            hf_node_ref(file);
             failed = answer(file, 0, ret);
         }
     } else {
@@ -243,6 +252,7 @@ int hf_tree_mknod(uint64_t parent, const char *name, mode_t mode, dev_t rdev, co
             hf_fresh_put_other(dir, place.backing, place.always, &place.st);
     }
     end(dir, dir_fd, &place, failed);
+    made(file);
     return failed;
 }
 
@@ -311,7 +321,7 @@ int hf_tree_symlink(uint64_t parent, const char *name, const char *target, const
         failed = make_file(dir, dir_fd, name, &place, 0600, caller, &birth, &file);
         if (!failed) {
             failed = hf_disk->fchmod(file->fd, HF_LONG_LINK_MODE);
-            hf_tree_closed(file);
+            hf_node_ref(file);
             failed = answer(file, failed, ret);
         }
     } else {
@@ -324,6 +334,7 @@ int hf_tree_symlink(uint64_t parent, const char *name, const char *target, const
             failed = give_by_name(dir, dir_fd, name, &place, caller, ret);
     }
     end(dir, dir_fd, &place, failed);
+    made(file);
     return failed;
 }
 

@@ -10,8 +10,6 @@ extern const struct hf_tree_kernel *hf_kernel; /* hf_tree_start's */
 /* The node of a request, with hf_ns held until hf_tree_leave. */
 HF_MUST_USE int hf_tree_enter(uint64_t id, bool exclusive, struct hf_node **ret);
 void hf_tree_leave(void);
-/* [UO-6] After a use that may have been the last: a file of unless-open that nobody has open loses its keys soon when that class is locked. Any lock may be held. */
-void hf_tree_closed(const struct hf_node *file);
 /* The entry of an object that a directory has; counts one lookup. hf_ns held, dir in use. */
 HF_MUST_USE int hf_tree_entry(struct hf_node *dir, const char *plain, const struct hf_place *place, struct hf_entry *ret);
 
