@@ -133,7 +133,7 @@ void hf_tree_counts(struct hf_tree_counts *ret);
 
 /* Makes an hf_tree_check or hf_tree_rotate that runs in another thread end soon, with -EINTR; nothing when none runs. */
 void hf_tree_stop(void);
-/* Re-keys every file of the class (0: all) to the current generation. progress may be NULL. */
+/* Re-keys every file of the class (0: all) to the current generation. progress may be NULL. -EMLINK: files with several names were left, the rest is done. */
 int hf_tree_rotate(unsigned class, void (*progress)(void *arg, uint64_t done, const char *what), void *arg, uint64_t *ret_files);
 /* Reads and authenticates everything reachable. finding is called for each damage with its plain path. Findings of what is locked are none. */
 int hf_tree_check(void (*finding)(void *arg, const char *path, const char *what), void *arg, uint64_t *ret_objects, uint64_t *ret_findings);

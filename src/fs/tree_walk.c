@@ -23,7 +23,7 @@ struct walk {
     void (*progress)(void *arg, uint64_t done, const char *what);
     void *arg;
     unsigned class;
-    uint64_t objects, files, findings;
+    uint64_t objects, files, findings, left; /* left: has several names, not re-keyed */
     uint8_t *buffer;
 };
 
@@ -243,8 +243,8 @@ static void rotate_entry(struct walk *walk, struct hf_entry *entry, const char *
     pthread_rwlock_unlock(&file->lock);
     pthread_rwlock_unlock(&hf_ns);
     hf_node_idle(file);
-    if (failed)
-        report(walk, path, failed == -EMLINK ? "has several names: its key stays under the old class key" : "could not be re-keyed");
+    walk->left += failed == -EMLINK;
+    walk->findings += failed && failed != -EMLINK;
     if (walk->progress)
         walk->progress(walk->arg, walk->files, path);
 }
@@ -261,5 +261,5 @@ int hf_tree_rotate(unsigned class, void (*progress)(void *arg, uint64_t done, co
     wipe_and_free(walk.buffer, HF_MAX_IO);
     *ret_files = walk.files;
     int failed = result == HF_OK ? hf_tree_settle() : -hf_errno(result);
-    return failed ? failed : atomic_load(&stopped) ? -EINTR : walk.findings ? -EIO : 0;
+    return failed ? failed : atomic_load(&stopped) ? -EINTR : walk.findings ? -EIO : walk.left ? -EMLINK : 0;
 }

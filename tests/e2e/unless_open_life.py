@@ -70,7 +70,7 @@ def while_locked():
     os.mknod(f"{box}/nod", 0o600)
     for name in ("empty", "big", "nod"):
         check(refused(f"{box}/{name}") is True, f"nor {name}: {refused(f'{box}/{name}')}")
-    # names and structure go on [KX-3]
+    # names and structure go on [UO-5]
     os.mkdir(f"{box}/day")
     put(f"{box}/day/photo", BLOCK)
     os.rename(f"{box}/big", f"{box}/day/bigger")

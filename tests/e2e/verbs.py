@@ -155,7 +155,10 @@ def raise_and_lower():
     os.link(path, v.path("second"))
     p = v.run("protect", "--class", "complete", path)
     check(p.returncode == 1 and "several names" in p.stderr, f"a file of two names keeps its class and is named: {p.returncode} {p.stderr.strip()}")
+    p = v.run("rotate", v.vault)
+    check(p.returncode == 1 and "several names" in p.stderr, f"rotate says why it left a file: {p.returncode} {p.stderr.strip()}")
     os.unlink(v.path("second"))
+    v.must("rotate", v.vault)
 
     def on_disk():
         for n in os.listdir(v.vault):
