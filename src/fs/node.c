@@ -356,6 +356,7 @@ void hf_node_rehash(struct hf_node *node, ino_t ino)
     pthread_mutex_lock(&table);
     hash_out(node);
     node->ino = ino;
+    node->unlinked = false;
     hash_in(node);
     pthread_mutex_unlock(&table);
 }

@@ -68,6 +68,9 @@ int hf_tree_rmdir(uint64_t parent, const char *name);
 int hf_tree_rename(uint64_t parent, const char *name, uint64_t new_parent, const char *new_name, unsigned flags); /* RENAME_NOREPLACE, RENAME_EXCHANGE */
 int hf_tree_link(uint64_t id, uint64_t new_parent, const char *new_name, struct hf_entry *ret);
 
+/* What the kernel calls a file that is to have no name (O_TMPFILE); hf_tree_link may give it one. */
+#define HF_TMPFILE_NAME "/"
+
 /* An opened file counts one for hf_tree_release. Reads and writes name the node alone; the kernel has checked the access mode. */
 int hf_tree_create(uint64_t parent, const char *name, mode_t mode, int flags, const struct hf_caller *caller, struct hf_entry *ret);
 int hf_tree_open(uint64_t id, int flags); /* O_TRUNC is honoured */

@@ -219,7 +219,7 @@ int hf_tree_setattr(uint64_t id, const struct stat *attr, unsigned set, struct s
         failed = set_size(id, attr->st_size);
     if (failed)
         return failed;
-    bool names = (set & (HF_SET_MODE | HF_SET_UID | HF_SET_GID)) != 0;
+    bool names = set == 0 || (set & (HF_SET_MODE | HF_SET_UID | HF_SET_GID)) != 0; /* chown to -1, -1 is nothing but a change of its time */
     failed = hf_tree_enter(id, names, &node);
     if (failed)
         return failed;

@@ -177,12 +177,43 @@ static int answer(struct hf_node *node, int failed, struct hf_entry *ret)
     return failed;
 }
 
+/* O_TMPFILE. Its node counts as unlinked until it is given a name. */
+static int create_nameless(uint64_t parent, mode_t mode, const struct hf_caller *caller, struct hf_entry *ret)
+{
+    struct hf_node *dir, *file = NULL;
+    struct stat st;
+    int failed = hf_tree_enter(parent, true, &dir);
+    if (failed)
+        return failed;
+    int dir_fd = hf_dir_use(dir);
+    int fd = dir_fd < 0 ? dir_fd : hf_disk->openat(dir_fd, ".", O_RDWR | O_TMPFILE, mode & 07777);
+    failed = fd < 0 ? fd : give_to(fd, dir_fd, caller, &st);
+    if (failed && fd >= 0)
+        (void)hf_disk->close(fd);
+    if (!failed) {
+        struct hf_file_birth birth = {.class = hf_dir_class(dir), .kind = HF_KIND_REGULAR, .mode = st.st_mode & 07777};
+        failed = hf_file_birth(fd, &birth, dir, NULL, NULL, &file);
+    }
+    if (!failed) {
+        hf_node_unhash(file);
+        hf_node_busy(file);
+        file->opens++;
+        failed = answer(file, 0, ret);
+    }
+    if (dir_fd >= 0)
+        hf_dir_done(dir);
+    hf_tree_leave();
+    return failed;
+}
+
 int hf_tree_create(uint64_t parent, const char *name, mode_t mode, int flags, const struct hf_caller *caller, struct hf_entry *ret)
 {
     struct hf_node *dir, *file = NULL;
     struct hf_place place;
     int dir_fd;
     (void)flags; /* the kernel has looked: what it asks to create is not there */
+    if (strcmp(name, HF_TMPFILE_NAME) == 0)
+        return create_nameless(parent, mode, caller, ret);
     int failed = begin(parent, name, &dir, &dir_fd, &place);
     if (failed)
         return failed;
@@ -366,6 +397,8 @@ static int link_file(struct hf_node *file, struct hf_node *dir, int dir_fd, cons
     }
     if (!failed)
         hf_slot_add(file, slot);
+    if (!failed && file->unlinked)
+        hf_node_rehash(file, file->ino);
     pthread_rwlock_unlock(&file->lock);
     return failed;
 }
