@@ -35,7 +35,8 @@ enum hf_kdf_context {
     HF_KDF_TRY_CACHE = 21,        /* key random per start, info passcode -> 32-byte tag of a wrong try */
     HF_KDF_NONCE_CHECK = 22,      /* reserved */
     HF_KDF_SYMLINK_KEY = 23,      /* key first half of the name key, info empty -> 64-byte SIV key for link targets */
-    HF_KDF_INDEX_TAG = 24         /* reserved for the freshness index */
+    HF_KDF_INDEX_TAG = 24,        /* reserved for the freshness index */
+    HF_KDF_MORE_NAMES = 27        /* key meta key, info file id || record number u32 || slots -> 32-byte digest of a file's further names */
 };
 
 /* key: 32 bytes. info: pieces hashed in order as one string (fixed-length pieces first, at most one of variable length, last). */

@@ -12,6 +12,7 @@
 #include "fs/errno.h"
 #include "fs/files.h"
 #include "fs/keyring.h"
+#include "fs/morenames.h"
 #include "fs/scan.h"
 #include "fs/treepart.h"
 #include "format/head.h"
@@ -98,6 +99,8 @@ static int write_header(struct hf_node *file, uint32_t epoch)
             failed = hf_disk->fsync(file->fd);
         if (!failed)
             hf_content_attr_is_durable(content);
+        if (!failed && file->stale)
+            failed = hf_more_store(file);
         if (!failed && unsealed)
             failed = -hf_errno(hf_content_before_settle(content, epoch));
         else if (!failed && write)

@@ -109,6 +109,11 @@ static int set_dir(struct hf_node *dir, const struct stat *from, const struct st
     int fd = hf_dir_use(dir);
     if (fd < 0)
         return fd;
+    if (dir->unlinked) { /* it has no record any more, and takes none */
+        int changed = apply(fd, from, to);
+        hf_dir_done(dir);
+        return changed;
+    }
     int failed = dir->id == HF_TREE_ROOT ? 0 : hf_node_plain(dir, plain);
     if (!failed)
         failed = hf_dir_record_next(dir, fd, dir->parent, plain, to, dir->dir.record.class, &record);
@@ -153,8 +158,6 @@ static int set_owner_and_mode(struct hf_node *node, const struct stat *attr, uns
         to.st_gid = attr->st_gid;
     switch (node->kind) {
     case HF_NODE_FILE:
-        if ((to.st_mode & 07777) == HF_LONG_LINK_MODE)
-            to.st_mode &= ~(mode_t)HF_LONG_LINK_MODE; /* that mode alone marks a long symlink */
         return set_file(node, &from, &to);
     case HF_NODE_LONG_LINK:
         to.st_mode = from.st_mode;

@@ -10,6 +10,7 @@
 #include "fs/errno.h"
 #include "fs/files.h"
 #include "fs/keyring.h"
+#include "fs/longlink.h"
 #include "fs/settle.h"
 #include "fs/treepart.h"
 #include "keys/wipe.h"
@@ -218,8 +219,7 @@ int hf_tree_create(uint64_t parent, const char *name, mode_t mode, int flags, co
     if (failed)
         return failed;
     struct hf_file_birth birth = {.class = hf_dir_class(dir), .kind = HF_KIND_REGULAR};
-    /* 01000 alone marks a long symlink. */
-    failed = make_file(dir, dir_fd, name, &place, (mode & 07777) == HF_LONG_LINK_MODE ? 0 : mode, caller, &birth, &file);
+    failed = make_file(dir, dir_fd, name, &place, mode, caller, &birth, &file);
     if (!failed) {
         file->opens++;
         failed = answer(file, 0, ret);
@@ -250,7 +250,7 @@ int hf_tree_mknod(uint64_t parent, const char *name, mode_t mode, dev_t rdev, co
         return failed;
     if (S_ISREG(mode)) {
         struct hf_file_birth birth = {.class = hf_dir_class(dir), .kind = HF_KIND_REGULAR};
-        failed = make_file(dir, dir_fd, name, &place, (mode & 07777) == HF_LONG_LINK_MODE ? 0 : mode, caller, &birth, &file);
+        failed = make_file(dir, dir_fd, name, &place, mode, caller, &birth, &file);
         if (!failed)
             failed = answer(file, 0, ret);
     } else {
@@ -377,8 +377,8 @@ static int link_file(struct hf_node *file, struct hf_node *dir, int dir_fd, cons
     uint8_t slot[HF_SLOT_LEN];
     pthread_rwlock_wrlock(&file->lock);
     int failed = hf_file_bind(file);
-    if (!failed && !hf_slot_room(file))
-        failed = file->content->meta.old ? -EAGAIN : -EMLINK;
+    if (!failed)
+        failed = hf_slot_room(file);
     if (!failed)
         failed = hf_slot_of(file, dir, name, slot);
     if (!failed)
@@ -403,6 +403,23 @@ static int link_file(struct hf_node *file, struct hf_node *dir, int dir_fd, cons
     return failed;
 }
 
+static int link_becomes_file(struct hf_node *link)
+{
+    char plain[256];
+    struct hf_place place;
+    struct hf_node *dir = link->parent;
+    int fd = dir ? hf_dir_use(dir) : -ENOENT;
+    if (fd < 0)
+        return fd;
+    int failed = hf_dir_plain(dir, fd, link->name, plain);
+    if (!failed)
+        failed = hf_place_find(dir, fd, plain, &place);
+    if (!failed)
+        failed = place.exists && place.st.st_ino == link->ino ? hf_link_to_file(dir, fd, plain, &place) : -EIO;
+    hf_dir_done(dir);
+    return failed;
+}
+
 static int link_once(uint64_t id, uint64_t new_parent, const char *new_name, struct hf_entry *ret)
 {
     struct hf_node *dir, *file = hf_node_of(id);
@@ -413,8 +430,11 @@ static int link_once(uint64_t id, uint64_t new_parent, const char *new_name, str
     int failed = begin(new_parent, new_name, &dir, &dir_fd, &place);
     if (failed)
         return failed;
-    switch (file->kind) {
+    if (file->kind == HF_NODE_LINK)
+        failed = link_becomes_file(file);
+    switch (failed ? HF_NODE_LINK : file->kind) {
     case HF_NODE_FILE:
+    case HF_NODE_LONG_LINK:
         failed = link_file(file, dir, dir_fd, new_name, &place);
         break;
     case HF_NODE_OTHER: {
@@ -424,8 +444,7 @@ static int link_once(uint64_t id, uint64_t new_parent, const char *new_name, str
             hf_dir_done(file->parent);
         break;
     }
-    case HF_NODE_LINK:      /* its target is sealed to its one name */
-    case HF_NODE_LONG_LINK:
+    case HF_NODE_LINK: break;
     case HF_NODE_DIR: failed = -EPERM; break;
     }
     if (!failed)

@@ -118,7 +118,7 @@ def chowns(d):
         for kind in TYPES:
             for before in (0o644, 0o755, 0o2745, 0o4755, 0o6711, 0o6666):
                 # (A stranger's chown to nobody is no call that FUSE makes with the set-id bits in it: ext4 alone refuses it.)
-                for uid, gid in (((-1, -1),) if before != 0o2745 else ()) + ( (61001, 61001), (61001, -1), (-1, 61001), (61002, -1), (-1, 61002), (61003, 61003), (0, 0)):
+                for uid, gid in (((-1, -1),) if before != 0o2745 else ()) + ((61001, 61001), (61001, -1), (-1, 61001), (61002, -1), (-1, 61002), (61003, 61003), (0, 0)):
                     make(kind, f"{d}/x", before, OWNER)
                     stamps = age(f"{d}/x") if before in (0o644, 0o6711) and kind in ("regular", "dir") else {}
                     with as_user(who):
