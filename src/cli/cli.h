@@ -26,6 +26,8 @@ struct cli_options {
     const char *tcti;
     bool attempts_set, delays_set;
     struct hf_policy policy;
+    uint32_t settings; /* HF_SETTING_*: which of the policy were said */
+    bool wait;
     uint32_t kdf_memory_kib, kdf_passes;
     uint32_t passphrase_words;
 };
@@ -109,6 +111,7 @@ enum hf_result cli_close(const struct cli_options *options, struct hf_error *err
 enum hf_result cli_close_link(struct cli_link *link, bool force, struct hf_error *error);
 enum hf_result cli_status(const struct cli_options *options, struct hf_error *error);
 enum hf_result cli_passcode(const struct cli_options *options, struct hf_error *error);
+enum hf_result cli_settings(const struct cli_options *options, struct hf_error *error);
 enum hf_result cli_recover(const struct cli_options *options, struct hf_error *error);
 enum hf_result cli_replace(const struct cli_options *options, struct hf_error *error);
 enum hf_result cli_rotate(const struct cli_options *options, struct hf_error *error);

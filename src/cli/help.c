@@ -8,15 +8,16 @@ static const struct {
     const char *verb, *usage, *text;
 } helps[] = {
     {"create", "create VAULT [--element tpm2|software|auto] [--tcti CONF] [--attempts N] [--delays S,S,...] [--grace S] [--inactivity S]\n"
-               "       [--kdf auto|MIB,PASSES] [--profile plain|personal] [--no-recovery | --recovery-file FILE] [--passcode-fd N] [--trust-this-tpm]",
+               "       [--screen-lock none|complete|after-unlock] [--kdf auto|MIB,PASSES] [--profile plain|personal] [--no-recovery | --recovery-file FILE] [--passcode-fd N] [--trust-this-tpm]",
      "Makes a vault in an absent or empty directory and shows its recovery phrase, this once. Without a TPM a strong passphrase is needed."},
-    {"open", "open VAULT MOUNTPOINT [--passcode-fd N] [--locked] [--foreground] [--allow-other]",
-     "Starts the programs, unlocks and mounts. --locked: before the first unlock. --foreground: waits until it is closed."},
+    {"open", "open VAULT MOUNTPOINT [--passcode-fd N] [--locked] [--foreground] [--allow-other] [--on-lock fail|wait]",
+     "Starts the programs, unlocks and mounts. --locked: before the first unlock. --foreground: waits until it is closed. --on-lock wait: what needs class complete while locked waits for the unlock."},
     {"unlock", "unlock VAULT [--passcode-fd N]", "Unlocks an open vault."},
     {"lock", "lock VAULT [--now]", "Takes the keys of class complete away after the grace period, or at once with --now."},
     {"close", "close VAULT [--force]", "Unmounts and stops everything. --force: also when files are in use; they fail from then on."},
     {"status", "status [VAULT] [--json]", "What the vault is and how strong it really is; without VAULT, all open vaults of yours."},
     {"passcode", "passcode VAULT [--passcode-fd N --new-passcode-fd M]", "Changes the passcode. N and M may be the same descriptor: one line each."},
+    {"settings", "settings VAULT [--grace S] [--inactivity S] [--screen-lock none|complete|after-unlock] [--passcode-fd N]", "Changes what a lock does; needs the passcode."},
     {"protect", "protect [--class complete|unless-open|after-unlock|always] PATH...", "Sets the class of files, and of directories with all that is in them, in an open vault; without --class shows it."},
     {"rotate", "rotate VAULT [--class C]", "Makes new class keys and re-encrypts the files under them. The vault must be open and unlocked."},
     {"recover", "recover VAULT [--test] [--recovery-file FILE] [--new-passcode-fd M] [--element KIND] [--tcti CONF] [--trust-this-tpm]",

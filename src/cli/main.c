@@ -11,13 +11,14 @@ static const struct verb {
     const char *options; /* as cli_parse wants them */
     enum hf_result (*run)(const struct cli_options *options, struct hf_error *error);
 } verbs[] = {
-    {"create", " pinentry element= tcti= attempts= delays= grace= inactivity= kdf= profile= no-recovery trust-this-tpm recovery-file= passcode-fd= ", cli_create},
-    {"open", " pinentry passcode-fd= locked foreground allow-other ", cli_open},
+    {"create", " pinentry element= tcti= attempts= delays= grace= inactivity= screen-lock= kdf= profile= no-recovery trust-this-tpm recovery-file= passcode-fd= ", cli_create},
+    {"open", " pinentry passcode-fd= locked foreground allow-other on-lock= ", cli_open},
     {"unlock", " pinentry passcode-fd= ", cli_unlock},
     {"lock", " now ", cli_lock},
     {"close", " force ", cli_close},
     {"status", " json ", cli_status},
     {"passcode", " pinentry passcode-fd= new-passcode-fd= ", cli_passcode},
+    {"settings", " pinentry passcode-fd= grace= inactivity= screen-lock= ", cli_settings},
     {"protect", " class= ", cli_protect},
     {"rotate", " class= ", cli_rotate},
     {"recover", " pinentry test recovery-file= new-passcode-fd= element= tcti= trust-this-tpm ", cli_recover},

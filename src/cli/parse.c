@@ -92,10 +92,23 @@ static bool with_value(const char *name, const char *value, struct cli_options *
         ret->delays_set = true;
         return delays(value, &ret->policy);
     }
-    if (strcmp(name, "grace") == 0)
+    if (strcmp(name, "grace") == 0) {
+        ret->settings |= HF_SETTING_GRACE;
         return whole(value, 86400, &ret->policy.grace_s);
-    if (strcmp(name, "inactivity") == 0)
+    }
+    if (strcmp(name, "inactivity") == 0) {
+        ret->settings |= HF_SETTING_INACTIVITY;
         return whole(value, 31536000, &ret->policy.inactivity_s);
+    }
+    if (strcmp(name, "screen-lock") == 0) {
+        ret->settings |= HF_SETTING_SCREEN_LOCK;
+        ret->policy.screen_lock = hf_class_from_name(value);
+        return strcmp(value, "none") == 0 || (ret->policy.screen_lock != 0 && hf_policy_screen_lock_is_sound(ret->policy.screen_lock));
+    }
+    if (strcmp(name, "on-lock") == 0) {
+        ret->wait = strcmp(value, "wait") == 0;
+        return ret->wait || strcmp(value, "fail") == 0;
+    }
     if (strcmp(name, "kdf") == 0)
         return kdf(value, ret);
     if (strcmp(name, "words") == 0)
@@ -139,6 +152,8 @@ int cli_parse(int argc, char **argv, const char *allowed, struct cli_options *re
     memset(ret, 0, sizeof *ret);
     ret->passcode_fd = ret->new_passcode_fd = -1;
     ret->policy.grace_s = 10;
+    ret->policy.inactivity_s = 8 * 3600;
+    ret->policy.screen_lock = HF_CLASS_COMPLETE;
     ret->passphrase_words = 6;
     ret->tcti = "";
     for (int i = 0; i < argc; i++) {

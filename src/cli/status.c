@@ -33,7 +33,7 @@ void cli_json_string(const char *text)
 
 static const char *verb_name(unsigned verb)
 {
-    static const char *const names[] = {"create", "open", "unlock", "lock", "close", "status", "passcode", "recover", "recovery", "rotate", "erase", "check"};
+    static const char *const names[] = {"create", "open", "unlock", "lock", "close", "status", "passcode", "recover", "recovery", "rotate", "erase", "check", "wait", "secrets", "settings"};
     unsigned at = verb - HF_OWN_CREATE;
     return at < sizeof names / sizeof names[0] ? names[at] : "unknown";
 }
@@ -67,8 +67,8 @@ static void print_json(const struct hf_owner_status *status)
                  enclave->failed_since_unlock, policy->attempts);
     for (uint32_t i = 0; i < policy->delay_count && i < HF_KEYBAG_DELAYS_MAX; i++)
         (void)printf("%s%u", i ? "," : "", policy->delay_s[i]);
-    (void)printf("],\"grace_s\":%u,\"inactivity_s\":%u,\"profile\":\"%s\",\"recovery\":%s,\"kdf_memory_kib\":%u,\"kdf_passes\":%u,\"kdf_lanes\":%u}",
-                 policy->grace_s, policy->inactivity_s, policy->profile ? "personal" : "plain", enclave->has_recovery ? "true" : "false",
+    (void)printf("],\"grace_s\":%u,\"inactivity_s\":%u,\"screen_lock\":\"%s\",\"profile\":\"%s\",\"recovery\":%s,\"kdf_memory_kib\":%u,\"kdf_passes\":%u,\"kdf_lanes\":%u}",
+                 policy->grace_s, policy->inactivity_s, policy->screen_lock ? hf_class_name(policy->screen_lock) : "none", policy->profile ? "personal" : "plain", enclave->has_recovery ? "true" : "false",
                  enclave->kdf_memory_kib, enclave->kdf_passes, enclave->kdf_lanes);
     const uint32_t pids[] = {status->pid_super, status->pid_enclave, status->pid_element, status->pid_fs};
     static const char *const programs[] = {"holdfast-super", "holdfast-enclave", "holdfast-element", "holdfast-fs"};
@@ -81,7 +81,15 @@ static void print_json(const struct hf_owner_status *status)
         }
     }
     static const char *const memory[] = {"none", "memfd_secret", "mlock"};
-    (void)printf("},\"grace_left_s\":%u,\"generation\":%llu,\"secret_memory\":\"%s\",\"note\":", status->grace_left_s, (unsigned long long)enclave->generation,
+    (void)printf("},\"since_s\":%u,\"triggers\":{\"screen\":%s,\"suspend\":%s,\"note\":", status->since_s, status->watches & HF_WATCHES_SCREEN ? "true" : "false",
+                 status->watches & HF_WATCHES_SUSPEND ? "true" : "false");
+    cli_json_string(status->bus_note);
+    (void)printf("},\"last_stop\":");
+    if (status->last_stop[0])
+        cli_json_string(status->last_stop);
+    else
+        (void)printf("null");
+    (void)printf(",\"grace_left_s\":%u,\"generation\":%llu,\"secret_memory\":\"%s\",\"note\":", status->grace_left_s, (unsigned long long)enclave->generation,
                  memory[enclave->secret_memory < 3 ? enclave->secret_memory : 0]);
     cli_json_string(enclave->note);
     if (status->under_way)
@@ -108,9 +116,10 @@ static void print_human(const struct hf_owner_status *status)
 {
     const struct hf_enclave_status *enclave = &status->enclave;
     const struct hf_element_status *element = &enclave->element;
+    const struct hf_policy *policy = &enclave->policy;
     (void)printf("%s: %s", status->vault, state_name(status->state));
     if (status->mountpoint[0])
-        (void)printf(", at %s", status->mountpoint);
+        (void)printf(", at %s, for %u s", status->mountpoint, status->since_s);
     if (status->state == HF_STATE_LOCKING)
         (void)printf(", %u s of grace left", status->grace_left_s);
     if (status->state == HF_STATE_LOCKED && status->open_unless_open)
@@ -133,6 +142,13 @@ static void print_human(const struct hf_owner_status *status)
     for (unsigned class = HF_CLASS_FIRST; class <= HF_CLASS_LAST; class++)
         (void)printf(" %s %s%s", hf_class_name(class), enclave->available & HF_CLASS_BIT(class) ? "yes" : "no", class < HF_CLASS_LAST ? "," : "\n");
     (void)printf("recovery phrase: %s; Argon2id %u MiB, %u passes\n", enclave->has_recovery ? "yes" : "none", enclave->kdf_memory_kib / 1024, enclave->kdf_passes);
+    static const char *const touches[] = {"nothing", "class complete", "", "all but class always"};
+    (void)printf("lock: grace %u s; the screen's lock takes %s; back to before the first unlock after %u s locked%s\n", policy->grace_s,
+                 touches[policy->screen_lock < 4 ? policy->screen_lock : 0], policy->inactivity_s, policy->inactivity_s ? "" : " (never)");
+    if (status->bus_note[0])
+        (void)printf("note: %s\n", status->bus_note);
+    if (status->last_stop[0])
+        (void)printf("note: last time it was not closed in order: %s\n", status->last_stop);
     if (enclave->note[0])
         (void)printf("note: %s\n", enclave->note);
 }

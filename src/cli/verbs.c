@@ -146,10 +146,12 @@ enum hf_result cli_open_at(struct cli_link *link, const char *mountpoint, const 
     cli_begin(link, &request, HF_OWN_OPEN);
     hf_write_string(&request, link->vault);
     hf_write_string(&request, path);
-    hf_write_u32(&request, (options->locked ? HF_OPEN_LOCKED : 0) | (options->allow_other ? HF_OPEN_ALLOW_OTHER : 0));
+    hf_write_u32(&request, (options->locked ? HF_OPEN_LOCKED : 0) | (options->allow_other ? HF_OPEN_ALLOW_OTHER : 0) | (options->wait ? HF_OPEN_WAIT : 0));
     HF_TRY(cli_call(link, &request, options->locked ? -1 : link->handed, false, error, &body));
     HF_TRY(read_status(&body, &status, error));
     tell_failures(&status);
+    if (status.last_stop[0])
+        (void)fprintf(stderr, "holdfast: last time this vault was not closed in order: %s\n", status.last_stop);
     return status.enclave.policy.profile && !options->locked ? cli_layout(path, error) : HF_OK;
 }
 
@@ -328,6 +330,32 @@ enum hf_result cli_passcode(const struct cli_options *options, struct hf_error *
 {
     HF_TRY(vault_word(options, 1, error));
     return and_hang_up(passcode_at(options, error));
+}
+
+static enum hf_result settings_at(const struct cli_options *options, struct hf_error *error)
+{
+    struct hf_writer request;
+    struct hf_reader body;
+    HF_TRY(cli_connect(&the_link, options->words[0], false, error));
+    HF_TRY(cli_secret_open(&the_link, false, error));
+    HF_TRY(ask_and_send("Passcode", options->passcode_fd, the_link.secret, error));
+    cli_begin(&the_link, &request, HF_OWN_SETTINGS);
+    hf_write_string(&request, the_link.vault);
+    hf_write_u32(&request, options->settings);
+    hf_write_u32(&request, options->policy.grace_s);
+    hf_write_u32(&request, options->policy.inactivity_s);
+    hf_write_u32(&request, options->policy.screen_lock);
+    HF_TRY(cli_call(&the_link, &request, the_link.handed, false, error, &body));
+    (void)printf("%s: the settings are changed\n", the_link.vault);
+    return HF_OK;
+}
+
+enum hf_result cli_settings(const struct cli_options *options, struct hf_error *error)
+{
+    HF_TRY(vault_word(options, 1, error));
+    if (options->settings == 0)
+        return hf_fail(error, HF_USAGE, "say what to change: --grace, --inactivity, --screen-lock; holdfast status shows what is");
+    return and_hang_up(settings_at(options, error));
 }
 
 static enum hf_result recover_at(const struct cli_options *options, struct hf_error *error)

@@ -27,6 +27,8 @@ struct hf_enclave {
     bool erased;
     bool packaged;   /* secrets come by connections of the owner, not with the verb */
     uid_t owner;
+    int timer;             /* [LK-4] readable when the inactivity limit has passed; -1: none */
+    uint64_t expires_at_ms; /* 0: no class is locked, or there is no limit */
     uint32_t failed_since_unlock;
     struct hf_public_header header;
     struct hf_device_key device_key;
@@ -91,6 +93,7 @@ enum hf_result hf_verb_unlock(struct hf_enclave *e, struct hf_exchange *x);
 enum hf_result hf_verb_passcode(struct hf_enclave *e, struct hf_exchange *x);
 enum hf_result hf_verb_recover(struct hf_enclave *e, struct hf_exchange *x);
 enum hf_result hf_verb_new_recovery(struct hf_enclave *e, struct hf_exchange *x);
+enum hf_result hf_verb_settings(struct hf_enclave *e, struct hf_exchange *x);
 enum hf_result hf_verb_rotate(struct hf_enclave *e, struct hf_exchange *x);
 /* The same wrong passcode does not count twice [AT-3]. */
 bool hf_cache_has(const struct hf_enclave *e, const struct hf_passcode *passcode);
@@ -99,6 +102,8 @@ void hf_cache_clear(struct hf_enclave *e);
 
 /* serve.c: the table of requests a channel and state permits [CH-1] */
 void hf_enclave_forget(struct hf_enclave *e, uint32_t classes);
+/* The time from which a locked vault goes back to before its first unlock begins, or ends. */
+void hf_enclave_expect(struct hf_enclave *e, bool locked);
 void hf_enclave_write_status(struct hf_enclave *e, struct hf_writer *writer);
 int hf_enclave_serve(struct hf_enclave *e);
 

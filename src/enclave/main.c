@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "enclave/enclave.h"
+#include "os/clock.h"
 #include "os/random.h"
 #include "os/sandbox.h"
 
@@ -38,6 +39,7 @@ int main(int argc, char **argv)
     if (result == HF_OK) {
         e->packaged = packaged;
         e->owner = owner;
+        e->timer = hf_clock_timer();
         hf_random(e->cache_key, sizeof e->cache_key);
         result = hf_enclave_confine(e);
     }

@@ -14,6 +14,7 @@ static const struct hf_sandbox_rule allowed[] = {
     ANY(ppoll),                                               /* waiting for requests */
     ANY(futex), ANY(rt_sigprocmask), ANY(rt_sigreturn), ANY(restart_syscall), /* libc */
     ANY(getrandom), ANY(clock_gettime),                       /* keys, timeouts */
+    ANY(timerfd_settime),                                     /* the inactivity limit, by a clock that counts sleep */
     ANY(mmap), ANY(munmap), ANY(mprotect), ANY(madvise), ANY(mlock), ANY(munlock), ANY(brk), ANY(sysinfo), /* Argon2id's arena, malloc */
     ANY(openat), ANY(newfstatat), ANY(fstat), ANY(fstatfs), ANY(pread64), ANY(pwrite64), ANY(read), ANY(write), ANY(lseek), ANY(fsync), ANY(fdatasync),
 #ifdef SYS_renameat

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "enclave/enclave.h"
+#include "os/clock.h"
 #include "os/file.h"
 
 #pragma GCC poison memcmp strcpy sprintf
@@ -58,12 +59,32 @@ static enum hf_result on_start(struct hf_enclave *e, struct hf_exchange *x)
     return result;
 }
 
+/* [LK-4] Locked for too long, on a clock that counts sleep: back to before the first unlock. Called before each request, and by the timer. */
+static void expire(struct hf_enclave *e)
+{
+    if (e->expires_at_ms == 0 || hf_clock_ms() < e->expires_at_ms)
+        return;
+    hf_enclave_forget(e, UINT32_MAX);
+    hf_enclave_expect(e, false);
+}
+
+void hf_enclave_expect(struct hf_enclave *e, bool locked)
+{
+    bool limited = e->header.policy.inactivity_s > 0 && e->meta & HF_CLASS_BIT(HF_CLASS_AFTER_UNLOCK);
+    if (!locked || !limited)
+        e->expires_at_ms = 0;
+    else if (e->expires_at_ms == 0) /* a second lock does not begin it again */
+        e->expires_at_ms = hf_clock_ms() + e->header.policy.inactivity_s * UINT64_C(1000);
+    hf_clock_timer_set(e->timer, e->expires_at_ms);
+}
+
 static enum hf_result on_lock(struct hf_enclave *e, struct hf_exchange *x)
 {
     uint32_t mask = hf_read_u32(&x->in);
     if (hf_reader_end(&x->in) != HF_OK)
         return HF_PROTOCOL;
     hf_enclave_forget(e, mask);
+    hf_enclave_expect(e, (e->available & HF_CLASS_BIT(HF_CLASS_COMPLETE)) == 0);
     return HF_OK;
 }
 
@@ -111,6 +132,7 @@ static const struct rule {
     {HF_CTL_ROTATE, true, false, hf_verb_rotate},
     {HF_CTL_ERASE, false, false, on_erase},
     {HF_CTL_STATUS, false, false, on_status},
+    {HF_CTL_SETTINGS, true, true, hf_verb_settings},
 };
 
 static enum hf_result control_request(struct hf_enclave *e, uint16_t request, struct hf_exchange *x)
@@ -143,6 +165,7 @@ static bool serve_one(struct hf_enclave *e, int socket)
     enum hf_result result = hf_ipc_recv(socket, e->in, sizeof e->in, &len, &x.secret, 1, &fd_count, -1);
     if (result != HF_OK && result != HF_PROTOCOL)
         return false;
+    expire(e);
     hf_writer_init(&x.out, e->body, sizeof e->body - 512);
     if (result == HF_OK) {
         hf_reader_init(&x.in, HF_SPAN(e->in, len));
@@ -166,12 +189,13 @@ static bool serve_one(struct hf_enclave *e, int socket)
 
 int hf_enclave_serve(struct hf_enclave *e)
 {
-    struct pollfd watch[] = {{HF_FD_ENCLAVE_CONTROL, POLLIN, 0}, {HF_FD_ENCLAVE_KEYS, POLLIN, 0}, {HF_FD_ENCLAVE_ELEMENT, 0, 0}};
+    struct pollfd watch[] = {{HF_FD_ENCLAVE_CONTROL, POLLIN, 0}, {HF_FD_ENCLAVE_KEYS, POLLIN, 0}, {HF_FD_ENCLAVE_ELEMENT, 0, 0}, {e->timer, POLLIN, 0}};
     for (;;) {
-        if (poll(watch, 3, -1) < 0)
+        if (poll(watch, 4, -1) < 0)
             continue;
         if (watch[2].revents) /* the element is gone: death is lock */
             break;
+        expire(e);
         if (watch[0].revents && !serve_one(e, HF_FD_ENCLAVE_CONTROL))
             break;
         /* The filesystem's end alone is not ours: the supervisor decides. */

@@ -174,6 +174,7 @@ static void become_unlocked(struct hf_enclave *e, const struct hf_keybag_keys *u
     e->unlocked_once = true;
     e->available = e->meta = HF_CLASS_BIT(HF_CLASS_COMPLETE) | HF_CLASS_BIT(HF_CLASS_UNLESS_OPEN) | HF_CLASS_BIT(HF_CLASS_AFTER_UNLOCK) |
                              HF_CLASS_BIT(HF_CLASS_ALWAYS);
+    hf_enclave_expect(e, false);
     hf_cache_clear(e);
 #ifdef HF_TESTING
     for (uint32_t i = 0; i < user->count; i++)
@@ -402,6 +403,34 @@ enum hf_result hf_verb_new_recovery(struct hf_enclave *e, struct hf_exchange *x)
         memcpy(e->user_keys.recovery_public, t.user.recovery_public, sizeof t.user.recovery_public);
     HF_TRY(result);
     return give(x, &t.phrase);
+}
+
+/* [LK-7] The policy is under MAC and sealed: nothing but the passcode changes it. */
+enum hf_result hf_verb_settings(struct hf_enclave *e, struct hf_exchange *x)
+{
+    uint32_t which = hf_read_u32(&x->in), grace_s = hf_read_u32(&x->in), inactivity_s = hf_read_u32(&x->in), screen_lock = hf_read_u32(&x->in);
+    if (x->in.failed || which == 0 || which & ~(HF_SETTING_GRACE | HF_SETTING_INACTIVITY | HF_SETTING_SCREEN_LOCK) || !hf_policy_screen_lock_is_sound(screen_lock))
+        return HF_PROTOCOL;
+    HF_CLEANUP(trial) struct trial t = {0};
+    HF_TRY(take_and_judge(e, x, &t));
+    struct hf_public_header h = e->header;
+    struct hf_policy before = e->device_keys.policy;
+    h.generation++;
+    if (which & HF_SETTING_GRACE)
+        h.policy.grace_s = grace_s;
+    if (which & HF_SETTING_INACTIVITY)
+        h.policy.inactivity_s = inactivity_s;
+    if (which & HF_SETTING_SCREEN_LOCK)
+        h.policy.screen_lock = screen_lock;
+    t.user.policy = e->device_keys.policy = h.policy;
+    enum hf_result result = save_next(e, &h, &t.user, &t.d.kek, false, &x->error);
+    if (!is_saved(e, &h))
+        e->device_keys.policy = before;
+    else if (e->kek_there)
+        e->user_keys.policy = h.policy;
+    if (result == HF_OK)
+        hf_enclave_write_status(e, &x->out);
+    return result;
 }
 
 enum hf_result hf_verb_rotate(struct hf_enclave *e, struct hf_exchange *x)

@@ -7,7 +7,7 @@
  *   MAC 32         | KDF(device key, HF_KDF_KEYBAG_MAC, everything before)
  *   checksum 4     | CRC-32C of everything before: tells an accident from a missing element
  * Public header: "HFKEYBAG" | format u16 = 1 | zeros 2 | then the fields of struct hf_public_header in order (policy: attempts, delay count, that many
- * delays, grace, inactivity, profile; has_recovery is a u8; tcti and element blob have a u16 length). Sections' plaintext: format u32 = 1 | count u32 |
+ * delays, grace, inactivity, profile, screen lock; has_recovery is a u8; tcti and element blob have a u16 length). Sections' plaintext: format u32 = 1 | count u32 |
  * entries of class u8, generation u32, class key 32, meta key 32 | the rest of struct hf_keybag_keys in order.
  * Replaced as a whole (hf_file_replace), so that header, sections and generation never part. Source: spec/10-keybag.md [KB-5]. */
 #ifndef HF_FORMAT_KEYBAG_H
@@ -37,6 +37,8 @@
 
 enum hf_element_kind { HF_ELEMENT_AUTO = 0, HF_ELEMENT_SOFTWARE = 1, HF_ELEMENT_TPM2 = 2 };
 
+#define HF_SCREEN_LOCK_NONE 0u
+
 /* What the owner chose at creation; sealed in the user section too and compared after each unlock. */
 struct hf_policy {
     uint32_t attempts;                        /* 0: no limit */
@@ -45,6 +47,7 @@ struct hf_policy {
     uint32_t grace_s;                         /* class complete after `lock` */
     uint32_t inactivity_s;                    /* 0: never */
     uint32_t profile;                         /* 0 plain, 1 personal */
+    uint32_t screen_lock;                     /* what the desktop's lock takes away: NONE, class complete, or after-unlock too (as inactivity does) */
 };
 
 struct hf_public_header {

@@ -14,6 +14,7 @@
 #include "format/class.h"
 #include "fs/death.h"
 #include "fs/detach.h"
+#include "fs/gate.h"
 #include "fs/keyring.h"
 #include "fs/serve.h"
 #include "fs/tree.h"
@@ -61,10 +62,10 @@ static enum hf_result on_start(struct control *c, struct exchange *x)
     char mountpoint[PATH_CAP];
     uint32_t flags = hf_read_u32(&x->in);
     hf_read_string(&x->in, mountpoint, sizeof mountpoint);
-    if (hf_reader_end(&x->in) != HF_OK || (flags & ~(HF_FS_ALLOW_OTHER | HF_FS_READ_ONLY)))
+    if (hf_reader_end(&x->in) != HF_OK || (flags & ~(HF_FS_ALLOW_OTHER | HF_FS_READ_ONLY | HF_FS_WAIT)))
         return HF_PROTOCOL;
     c->state = FAILED;
-    HF_TRY(hf_serve_open(HF_FD_FS_FUSE));
+    HF_TRY(hf_serve_open(HF_FD_FS_FUSE, (flags & HF_FS_WAIT) != 0));
     HF_TRY(hf_detach_mountpoint(c->detach_pipe, mountpoint));
     enum hf_result result = hf_keyring_start(HF_FD_FS_ENCLAVE);
     if (result != HF_OK)
@@ -79,9 +80,12 @@ static enum hf_result on_lock(struct control *c, struct exchange *x)
 {
     uint32_t mask = hf_read_u32(&x->in);
     uint8_t phase = hf_read_u8(&x->in);
+    uint8_t how = hf_read_u8(&x->in);
+    uint32_t inactivity_s = hf_read_u32(&x->in);
     (void)c;
-    if (hf_reader_end(&x->in) != HF_OK || phase < 1 || phase > 2)
+    if (hf_reader_end(&x->in) != HF_OK || phase < 1 || phase > 2 || how & ~(HF_LOCK_DEEP | HF_LOCK_SUSPEND))
         return HF_PROTOCOL;
+    hf_gate_close(ENOKEY); /* what waits holds pages that are to be invalidated */
     /* Invalidation waits, unkillably, for a request that hangs; then only death ends it. */
     hf_death_in(phase == 1 ? DRAIN_MS : DROP_MS);
     int status = phase == 1 ? hf_tree_lock_drain(mask) : hf_tree_lock_drop(mask);
@@ -89,7 +93,18 @@ static enum hf_result on_lock(struct control *c, struct exchange *x)
     hf_death_in(0);
     if (status < 0)
         return failed(x, status, phase == 1 ? "changes could not be written before the lock" : "keys could not be dropped");
+    if (wiped && phase == 2)
+        hf_gate_locked((how & HF_LOCK_DEEP) != 0, (how & HF_LOCK_SUSPEND) != 0, inactivity_s);
     return wiped ? HF_OK : hf_fail(&x->error, HF_BUSY, "a request holds decrypted data and does not end");
+}
+
+static enum hf_result on_wake(struct control *c, struct exchange *x)
+{
+    (void)c;
+    if (hf_reader_end(&x->in) != HF_OK)
+        return HF_PROTOCOL;
+    hf_gate_wake();
+    return HF_OK;
 }
 
 static enum hf_result on_unlock(struct control *c, struct exchange *x)
@@ -128,6 +143,7 @@ static enum hf_result on_close(struct control *c, struct exchange *x)
 {
     if (hf_reader_end(&x->in) != HF_OK)
         return HF_PROTOCOL;
+    hf_gate_close(EIO);
     int status = hf_tree_close();
     if (status < 0)
         return failed(x, status, "the last changes could not be made durable");
@@ -228,6 +244,7 @@ static const struct rule {
     {HF_FS_START, NEW, on_start},
     {HF_FS_LOCK, SERVING, on_lock},
     {HF_FS_UNLOCK, SERVING, on_unlock},
+    {HF_FS_WAKE, SERVING, on_wake},
     {HF_FS_SETTLE, SERVING, on_settle},
     {HF_FS_STATUS, SERVING | CLOSED, on_status},
     {HF_FS_CHECK, SERVING, on_check},   /* begins a job, */

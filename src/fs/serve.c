@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "fs/gate.h"
 #include "fs/serve_ops.h"
 #include "fs/worker.h"
 
@@ -45,14 +46,14 @@ static void inval_all_entries(void)
     (void)raise_epoch();
 }
 
-static struct hf_tree_kernel kernel = {.inval_node = inval_node, .inval_entry = inval_entry, .inval_all_entries = inval_all_entries};
+static struct hf_tree_kernel kernel = {.inval_node = inval_node, .inval_entry = inval_entry, .inval_all_entries = inval_all_entries, .keys_are_back = hf_gate_unlocked};
 
 const struct hf_tree_kernel *hf_serve_kernel(void)
 {
     return &kernel;
 }
 
-enum hf_result hf_serve_open(int fuse)
+enum hf_result hf_serve_open(int fuse, bool may_wait)
 {
     char name[] = "holdfast-fs";
     char *argv[] = {name, NULL};
@@ -63,6 +64,7 @@ enum hf_result hf_serve_open(int fuse)
     session = fuse_session_new(&args, &hf_serve_ops, sizeof hf_serve_ops, NULL);
     if (ended_fd < 0 || !session || fuse_session_mount(session, path) != 0)
         return HF_FAILED;
+    hf_gate_start(session, may_wait);
     kernel.has_inval_all = raise_epoch(); /* an older kernel answers EINVAL; a newer one forgets entries that nobody has yet */
     return HF_OK;
 }
@@ -82,7 +84,7 @@ static void *serve(void *arg)
             atomic_store(mine, in->unique);
             if (in->opcode == FUSE_TMPFILE)
                 in->opcode = FUSE_CREATE; /* libfuse 3.14 does not know it: the same request and answer, under the name HF_TMPFILE_NAME */
-            fuse_session_process_buf(session, &buffer);
+            hf_gate_process(&buffer);
             atomic_store(mine, 0);
         } else if (got < 0 && got != -EINTR) {
             (void)usleep(10000); /* the kernel is short of memory, or the supervisor made the descriptor non-blocking to take over */
@@ -152,6 +154,7 @@ void hf_serve_give_up(void)
     pthread_t thread;
     if (!session || thread_count == 0)
         return;
+    hf_gate_close(EIO);
     (void)pthread_create(&thread, NULL, answer_what_hangs, NULL);
     (void)pthread_create(&thread, NULL, refuse_all, NULL);
 }

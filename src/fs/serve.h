@@ -9,8 +9,9 @@
 #include "base/result.h"
 #include "fs/tree.h"
 
-/* A session on a descriptor of /dev/fuse that is mounted; it belongs to the session from here on. Asks the kernel what it can. */
-HF_MUST_USE enum hf_result hf_serve_open(int fuse);
+/* A session on a descriptor of /dev/fuse that is mounted; it belongs to the session from here on. Asks the kernel what it can.
+ * may_wait: requests that find their key locked may wait for the unlock (fs/gate.h). */
+HF_MUST_USE enum hf_result hf_serve_open(int fuse, bool may_wait);
 /* How the tree reaches the kernel's caches, after hf_serve_open. An inode that the kernel does not know is no error. */
 const struct hf_tree_kernel *hf_serve_kernel(void);
 /* Starts the threads: from now on requests are answered. The calling thread's signal mask is theirs; SIGUSR1 must be open in it. */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fs/gate.h"
 #include "fs/tree.h"
 #include "fs/worker.h"
 
@@ -28,6 +29,8 @@ static bool too_long(fuse_req_t req, const char *name)
 /* status: 0 or a negative errno. */
 static void reply_status(fuse_req_t req, int status)
 {
+    if (status == -ENOKEY && hf_gate_wait(req))
+        return;
     (void)fuse_reply_err(req, -status);
 }
 
@@ -68,9 +71,11 @@ static void on_init(void *data, struct fuse_conn_info *conn)
     const unsigned wanted = FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_READDIRPLUS |
                             FUSE_CAP_NO_OPENDIR_SUPPORT | FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_CACHE_SYMLINKS;
     conn->want = conn->capable & wanted;
+    if (hf_gate_may_wait()) /* a request for pages then belongs to who reads, and ends with a kill; read ahead on nobody's behalf it would hold them for ever */
+        conn->want &= ~(unsigned)FUSE_CAP_ASYNC_READ;
     conn->max_write = HF_MAX_IO;
-    conn->max_background = 64;
-    conn->congestion_threshold = 48;
+    conn->max_background = hf_gate_may_wait() ? 2048 : 64; /* what waits counts too, and must leave room */
+    conn->congestion_threshold = hf_gate_may_wait() ? 1536 : 48;
 }
 
 static void on_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)

@@ -35,6 +35,7 @@ struct hf_tree_kernel {
     void (*inval_node)(uint64_t id);                          /* attributes and pages; waits for the write-back of dirty pages */
     void (*inval_entry)(uint64_t parent, const char *name);
     void (*inval_all_entries)(void);                          /* returns after, where the kernel can (6.16), else does nothing */
+    void (*keys_are_back)(void);                              /* before the first invalidation of an unlock: requests that waited hold pages; may be NULL */
     bool has_inval_all;
 };
 

@@ -160,6 +160,8 @@ int hf_tree_unlock(void)
     if (result != HF_OK)
         return -hf_errno(result);
     hf_scan();
+    if (kernel->keys_are_back)
+        kernel->keys_are_back();
     if (kernel->has_inval_all)
         kernel->inval_all_entries();
     hf_node_each(inval_one, &all); /* attributes and directories as they were seen while locked */

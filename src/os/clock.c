@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -78,6 +79,18 @@ enum hf_result hf_clock_boot_time(struct hf_boot_time *ret)
 uint64_t hf_clock_ms(void)
 {
     return read_clock(CLOCK_BOOTTIME, 1000);
+}
+
+int hf_clock_timer(void)
+{
+    return timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+}
+
+void hf_clock_timer_set(int timer, uint64_t at_ms)
+{
+    const struct itimerspec when = {.it_value = {.tv_sec = (time_t)(at_ms / 1000), .tv_nsec = (long)(at_ms % 1000) * 1000000L}};
+    if (timer >= 0)
+        HF_ASSERT(timerfd_settime(timer, TFD_TIMER_ABSTIME, &when, NULL) == 0);
 }
 
 uint64_t hf_clock_ns(void)

@@ -14,6 +14,9 @@ struct hf_boot_time {
 /* HF_IO when the boot id can't be read (/proc/sys/kernel/random/boot_id; the first call opens it, so call once before the sandbox). */
 HF_MUST_USE enum hf_result hf_clock_boot_time(struct hf_boot_time *ret);
 uint64_t hf_clock_ms(void); /* CLOCK_BOOTTIME in ms */
+/* A descriptor that becomes readable at a CLOCK_BOOTTIME, a suspend counted in: at the wake when that time has passed. -1: none to be had. */
+int hf_clock_timer(void);
+void hf_clock_timer_set(int timer, uint64_t at_ms); /* 0: never */
 uint64_t hf_clock_ns(void); /* CLOCK_MONOTONIC in ns, for measuring */
 
 #endif

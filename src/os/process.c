@@ -54,7 +54,7 @@ static enum hf_result env_add(struct environment *env, const char *name, const c
 /* The fixed small environment of every program that is started without one of its own. */
 static enum hf_result env_default(struct environment *env)
 {
-    static const char *const passed_on[] = {"XDG_STATE_HOME", "XDG_RUNTIME_DIR", "HOME"};
+    static const char *const passed_on[] = {"XDG_STATE_HOME", "XDG_RUNTIME_DIR", "HOME", "DBUS_SYSTEM_BUS_ADDRESS"};
     env->entries[0] = NULL;
     env->count = 0;
     env->text_len = 0;

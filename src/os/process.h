@@ -15,7 +15,7 @@ struct hf_process {
 };
 
 /* Starts path with argv; child descriptor first_fd+i is a duplicate of fds[i] (fds[i] < 0: left closed). 0 is /dev/null, 1 and 2 are the caller's 2.
- * envp NULL: a fixed small environment (PATH, LANG=C.UTF-8, and XDG_STATE_HOME, XDG_RUNTIME_DIR, HOME as the caller has them). */
+ * envp NULL: a fixed small environment (PATH, LANG=C.UTF-8, and XDG_STATE_HOME, XDG_RUNTIME_DIR, HOME, DBUS_SYSTEM_BUS_ADDRESS as the caller has them). */
 HF_MUST_USE enum hf_result hf_process_start(const char *path, const char *const *argv, const char *const *envp, int first_fd, const int *fds,
                                             size_t fd_count, struct hf_process *ret);
 /* SIGKILL, then reaps; accepts an empty one; clears it. */

@@ -13,9 +13,10 @@
  * | ROTATE        | -           | u8 class (0: all that are available) | | u32 generation      needs unlocked |
  * | ERASE         | -           | - | | -    element first, then the keybag, head and everything else in .holdfast; memory last |
  * | STATUS        | -           | - | | enclave status |
+ * | SETTINGS      | secret      | u32 which (HF_SETTING_*) | u32 grace_s | u32 inactivity_s | u32 screen lock | -> passcode | enclave status     only what `which` names is changed |
  * enclave status = u8 loaded | vault id 16 | u64 generation | policy | u8 has_recovery | u32 kdf memory | u32 passes | u32 lanes | u32 available mask | u32 meta mask
  *                | u8 was unlocked since start | u32 failed since the last unlock (as told by the element at that unlock) | element status (proto/element.h) | u8 secret memory kind | string note
- * policy = u32 attempts | u32 delay_count | u32 delay_s… | u32 grace_s | u32 inactivity_s | u32 profile */
+ * policy = u32 attempts | u32 delay_count | u32 delay_s… | u32 grace_s | u32 inactivity_s | u32 profile | u32 screen lock */
 #ifndef HF_PROTO_CONTROL_H
 #define HF_PROTO_CONTROL_H
 
@@ -38,8 +39,13 @@ enum hf_control_request {
     HF_CTL_NEW_RECOVERY,
     HF_CTL_ROTATE,
     HF_CTL_ERASE,
-    HF_CTL_STATUS
+    HF_CTL_STATUS,
+    HF_CTL_SETTINGS
 };
+
+#define HF_SETTING_GRACE 1u
+#define HF_SETTING_INACTIVITY 2u
+#define HF_SETTING_SCREEN_LOCK 4u
 
 enum hf_secret_message { HF_SECRET_PASSCODE = 1, HF_SECRET_NEW_PASSCODE = 2, HF_SECRET_RECOVERY = 3 };
 

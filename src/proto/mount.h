@@ -2,8 +2,9 @@
  *
  * | request | body | reply body |
  * | START   | u32 flags (HF_FS_*) | string mountpoint                     | -    HEAD_OPEN done, root record there, serving |
- * | LOCK    | u32 class mask | u8 phase                                   | -    phase 1: drain and settle, invalidate what belongs to the classes; phase 2 (after the enclave forgot): drop keys and plaintext of the classes, invalidate again, confirm |
+ * | LOCK    | u32 class mask | u8 phase | u8 how (HF_LOCK_*) | u32 inactivity_s | -    phase 1: drain and settle, invalidate what belongs to the classes; phase 2 (after the enclave forgot): drop keys and plaintext of the classes, invalidate again, confirm |
  * | UNLOCK  | -                                                          | -    asks INFO again; invalidates what was hidden |
+ * | WAKE    | -                                                          | -    after a suspend: requests may wait for the unlock again (HF_FS_WAIT)
  * | SETTLE  | -                                                          | - |
  * | STATUS  | -                                                          | u32 open files | u32 open files of class unless-open | u64 nodes | u64 dirty |
  * | CHECK   | -                                                          | PROGRESS-like messages HF_FS_FINDING: u8 severity | string path (<= 4095) | string what; then the reply: u64 objects | u64 findings |
@@ -29,11 +30,16 @@ enum hf_mount_request {
     HF_FS_ROTATE,
     HF_FS_CLOSE,
     HF_FS_STOP,
+    HF_FS_WAKE,
     HF_FS_FINDING = 0x0580
 };
 
 #define HF_FS_ALLOW_OTHER 1u
 #define HF_FS_READ_ONLY 2u
+#define HF_FS_WAIT 4u /* requests that find class complete locked wait for the unlock */
+/* LOCK's how. */
+#define HF_LOCK_DEEP 1u    /* back to before the first unlock */
+#define HF_LOCK_SUSPEND 2u /* the machine is about to sleep: nobody may wait for an unlock until WAKE */
 #define HF_NODE_MAP_BITS (1u << 25)
 #define HF_NODE_MAP_LEN (8u + HF_NODE_MAP_BITS / 8u)
 

@@ -14,6 +14,10 @@ void hf_owner_status_write(struct hf_writer *writer, const struct hf_owner_statu
     hf_write_string(writer, status->enclave_sha256);
     hf_write_u16(writer, status->under_way);
     hf_write_string(writer, status->vault);
+    hf_write_u32(writer, status->since_s);
+    hf_write_u8(writer, status->watches);
+    hf_write_string(writer, status->bus_note);
+    hf_write_string(writer, status->last_stop);
 }
 
 void hf_owner_status_read(struct hf_reader *reader, struct hf_owner_status *ret)
@@ -32,4 +36,8 @@ void hf_owner_status_read(struct hf_reader *reader, struct hf_owner_status *ret)
     hf_read_string(reader, ret->enclave_sha256, sizeof ret->enclave_sha256);
     ret->under_way = hf_read_u16(reader);
     hf_read_string(reader, ret->vault, sizeof ret->vault);
+    ret->since_s = hf_read_u32(reader);
+    ret->watches = hf_read_u8(reader);
+    hf_read_string(reader, ret->bus_note, sizeof ret->bus_note);
+    hf_read_string(reader, ret->last_stop, sizeof ret->last_stop);
 }

@@ -16,9 +16,10 @@
  * | CHECK    | -               | - | FINDING messages, then u64 objects | u64 findings |
  * | SECRETS  | -               | string vault | u8 creating | string name: the abstract socket that takes this vault's secrets (packaged mode: the verbs
  *                                bring no descriptor then); empty: a pair, as above |
+ * | SETTINGS | secret          | string vault | as CONTROL SETTINGS' body | - |
  * | WAIT     | -               | - | answers when the vault is closed (for --foreground) |
  * owner status = u8 state (hf_vault_state) | string mountpoint | enclave status | u32 open_unless_open | u32 pids: super, enclave, element, fs (0: not running) | u32 grace left s | string enclave_sha256 hex
- *              | u16 the verb under way (enum hf_owner_request; 0: none): then enclave and filesystem are told as last known | string vault */
+ *              | u16 the verb under way (enum hf_owner_request; 0: none): then enclave and filesystem are told as last known | string vault | u32 since s | u8 watches | string bus note | string last stop */
 #ifndef HF_PROTO_OWNER_H
 #define HF_PROTO_OWNER_H
 
@@ -40,12 +41,14 @@ enum hf_owner_request {
     HF_OWN_ERASE,
     HF_OWN_CHECK,
     HF_OWN_WAIT,
-    HF_OWN_SECRETS
+    HF_OWN_SECRETS,
+    HF_OWN_SETTINGS
 };
 
 #define HF_OPEN_LOCKED 1u
 #define HF_OPEN_ALLOW_OTHER 2u
 #define HF_OPEN_READ_ONLY 4u
+#define HF_OPEN_WAIT 8u
 
 enum hf_vault_state {
     HF_STATE_CLOSED = 0,
@@ -55,6 +58,9 @@ enum hf_vault_state {
     HF_STATE_LOCKED,
     HF_STATE_ERASED
 };
+
+#define HF_WATCHES_SCREEN 1u
+#define HF_WATCHES_SUSPEND 2u
 
 struct hf_owner_status {
     uint8_t state;
@@ -66,6 +72,10 @@ struct hf_owner_status {
     char enclave_sha256[65];
     uint16_t under_way;
     char vault[4096];
+    uint32_t since_s;    /* in this state */
+    uint8_t watches;     /* HF_WATCHES_* */
+    char bus_note[128];  /* what of them is missing */
+    char last_stop[256]; /* how it ended last, when not in order */
 };
 
 void hf_owner_status_write(struct hf_writer *writer, const struct hf_owner_status *status);

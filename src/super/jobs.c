@@ -32,6 +32,7 @@ static const struct rule {
     {HF_OWN_ERASE,    "erase",    NO,     false, YES,   YES,          YES,   YES,   YES, hf_verb_erase},
     {HF_OWN_CHECK,    "check",    NO,     true,  NO,    YES,          NO,    LATER, NO,  hf_verb_check},
     {HF_OWN_SECRETS,  "secrets",  NO,     false, YES,   YES,          YES,   YES,   YES, hf_verb_secrets},
+    {HF_OWN_SETTINGS, "settings", YES,    true,  YES,   YES,          NO,    LATER, NO,  hf_verb_settings},
     {HF_OWN_WAIT,     "wait",     NO,     false, YES,   YES,          YES,   YES,   YES, NULL}, /* answered at the end */
 };
 
@@ -60,6 +61,8 @@ static enum may judge(const struct hf_super *super, const struct rule *rule, str
         (void)hf_fail(error, HF_BUSY, "%s is under way; wait for it", other ? other->name : "another verb");
         return rule->beside_work;
     }
+    if (super->suspending && rule->secret == YES) /* the machine is about to sleep: after the wake [LK-2] */
+        return LATER;
     return super->locking ? rule->beside_lock : YES;
 }
 

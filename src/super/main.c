@@ -14,9 +14,10 @@
 #include "os/file.h"
 
 static struct hf_super super;
+static int timer = -1;
 
 /* What the loop waits for; the connections' places come first. */
-enum { AT_LISTENER = HF_SUPER_CONNECTIONS, AT_SIGNALS, AT_MESSAGES, AT_RELAY, AT_CHANNELS, AT_CHILDREN = AT_CHANNELS + HF_CHANNEL_COUNT, AT_COUNT = AT_CHILDREN + 3 };
+enum { AT_LISTENER = HF_SUPER_CONNECTIONS, AT_SIGNALS, AT_MESSAGES, AT_RELAY, AT_BUS, AT_TIMER, AT_CHANNELS, AT_CHILDREN = AT_CHANNELS + HF_CHANNEL_COUNT, AT_COUNT = AT_CHILDREN + 3 };
 
 /* Standard error of all programs is a pipe to us, so that none of them keeps the terminal that opened the vault. */
 static struct {
@@ -131,7 +132,10 @@ static bool needed(void)
 static int wait_ms(void)
 {
     uint64_t a = hf_super_next_deadline(&super), b = hf_channel_next_deadline(&super);
+    uint64_t c = hf_bus_next_deadline(&super);
     uint64_t at = !a || (b && b < a) ? b : a;
+    at = !at || (c && c < at) ? c : at;
+    hf_clock_timer_set(timer, a); /* [LK-4] poll's own clock stands still while the machine sleeps */
     uint64_t now = hf_clock_ms();
     if (at == 0)
         return -1;
@@ -150,6 +154,8 @@ static void watch(struct pollfd set[AT_COUNT], int signals)
     set[AT_RELAY] = (struct pollfd){.fd = relay, .events = POLLOUT};
     set[AT_CHANNELS + HF_CHANNEL_ENCLAVE] = (struct pollfd){.fd = super.channels[HF_CHANNEL_ENCLAVE].socket, .events = POLLIN};
     set[AT_CHANNELS + HF_CHANNEL_FS] = (struct pollfd){.fd = relay >= 0 ? -1 : super.channels[HF_CHANNEL_FS].socket, .events = POLLIN};
+    hf_bus_watch(&super, &set[AT_BUS]);
+    set[AT_TIMER] = (struct pollfd){.fd = timer, .events = POLLIN};
     const int children[] = {super.element.pidfd, super.enclave.pidfd, super.fs.pidfd};
     for (size_t i = 0; i < 3; i++)
         set[AT_CHILDREN + i] = (struct pollfd){.fd = super.mounted ? children[i] : -1, .events = POLLIN};
@@ -168,6 +174,7 @@ static bool someone_died(const struct pollfd children[3])
     if (len == 0)
         return false;
     (void)snprintf(text + len, sizeof text - len, " ended: the vault was closed; open it again");
+    hf_stop_note_write(&super, text);
     hf_super_bury(&super, text);
     return true;
 }
@@ -190,6 +197,8 @@ static void turn(int signals)
         hf_super_tick(&super);
     if (!super.exiting)
         hf_channel_check_deadlines(&super);
+    if (!super.exiting)
+        hf_bus_turn(&super);
     if (!super.exiting && set[AT_RELAY].revents)
         hf_relay_retry(&super);
     for (size_t i = 0; i < HF_CHANNEL_COUNT && !super.exiting; i++) {
@@ -209,6 +218,8 @@ static void clear(void)
 {
     super.vault_fd = super.dir_fd = super.lock_fd = -1;
     super.packaged_socket = super.keys = super.fuse = super.nodes_fd = super.listener = -1;
+    super.bus.inhibitor = -1;
+    super.own_wake.connection = super.own_wake.secret = -1;
     super.element.pidfd = super.enclave.pidfd = super.fs.pidfd = -1;
     super.own_lock.connection = super.own_lock.secret = super.own_close.connection = super.own_close.secret = -1;
     for (size_t i = 0; i < HF_CHANNEL_COUNT; i++)
@@ -243,6 +254,7 @@ int main(void)
         return 1;
     super.connections[0] = HF_FD_SUPER_OWNER;
     HF_CLEANUP(fd) int signals = open_signals();
+    timer = hf_clock_timer();
     open_messages();
     while (!super.exiting && needed())
         turn(signals);

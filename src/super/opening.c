@@ -129,7 +129,7 @@ static void give_up(struct hf_super *super, struct hf_job *job, const struct hf_
         hf_super_bury(super, "the vault could not be opened");
     else
         hf_super_stop(super);
-    super->state = HF_STATE_CLOSED;
+    hf_super_state(super, HF_STATE_CLOSED);
     hf_job_end(super, job, error, NULL);
 }
 
@@ -149,8 +149,11 @@ static void served(struct hf_super *super, struct hf_job *job, struct hf_answer 
     struct hf_error error = answer->verdict;
     if (error.result != HF_OK || listen_for_owners(super, &error) != HF_OK)
         give_up(super, job, &error);
-    else
+    else {
+        hf_stop_note_take(super);
+        hf_bus_start(super);
         hf_status_answer(super, job);
+    }
 }
 
 static void mount_and_serve(struct hf_super *super, struct hf_job *job)
@@ -181,7 +184,7 @@ static void opened(struct hf_super *super, struct hf_job *job, struct hf_answer 
         return;
     }
     hf_known_take(super, &answer->body);
-    super->state = HF_STATE_UNLOCKED;
+    hf_super_state(super, HF_STATE_UNLOCKED);
     mount_and_serve(super, job);
 }
 
@@ -191,7 +194,7 @@ static void open_started(struct hf_super *super, struct hf_job *job, struct hf_a
         give_up(super, job, &answer->verdict);
         return;
     }
-    super->state = HF_STATE_BEFORE_FIRST_UNLOCK;
+    hf_super_state(super, HF_STATE_BEFORE_FIRST_UNLOCK);
     if (job->flags & HF_OPEN_LOCKED) {
         mount_and_serve(super, job);
         return;

@@ -38,6 +38,10 @@ static void answer_now(struct hf_super *super, struct hf_job *job)
     status.pid_fs = (uint32_t)super->fs.pid;
     status.under_way = super->work && super->work != job ? super->work->verb : 0;
     uint64_t now = hf_clock_ms();
+    status.since_s = super->state_since_ms ? (uint32_t)((now - super->state_since_ms) / 1000) : 0;
+    status.watches = (super->bus.logind[0] ? HF_WATCHES_SCREEN : 0) | (super->bus.inhibitor >= 0 || super->suspending ? HF_WATCHES_SUSPEND : 0);
+    memcpy(status.bus_note, super->bus.note, sizeof status.bus_note);
+    memcpy(status.last_stop, super->last_stop, sizeof status.last_stop);
     if (super->lock_at_ms > now)
         status.grace_left_s = (uint32_t)((super->lock_at_ms - now + 999) / 1000);
     if (super->enclave_sha256[0] == '\0')

@@ -21,6 +21,7 @@
 enum {
     HF_SUPER_CONNECTIONS = 16,
     HF_SUPER_CONFIRM_MS = 30000, /* from a lock's begin to its confirmation; then everything is stopped */
+    HF_SUPER_SUSPEND_MS = 4000,  /* the same before a suspend, for which logind gives 5 s */
     HF_SUPER_START_MS = 120000,
     HF_SUPER_LONG_MS = 600000,
     HF_SUPER_REQUEST_MAX = 8192
@@ -30,6 +31,8 @@ enum hf_channel_name { HF_CHANNEL_ENCLAVE, HF_CHANNEL_FS, HF_CHANNEL_COUNT };
 
 struct hf_super;
 struct hf_job;
+struct pollfd;
+struct sd_bus;
 
 /* A reply, or in its place a failure of the channel. body reads super->in: it is gone when the step returns. */
 struct hf_answer {
@@ -67,8 +70,19 @@ struct hf_channel {
     int socket;
     const char *program;
     uint64_t deadline_ms; /* of the reply that is awaited; 0: none */
-    struct hf_job *queue[HF_SUPER_CONNECTIONS + 2]; /* queue[0] is asked now */
+    struct hf_job *queue[HF_SUPER_CONNECTIONS + 3]; /* queue[0] is asked now */
     size_t count;
+};
+
+/* bus.c */
+struct hf_bus {
+    struct sd_bus *bus;
+    char logind[64];       /* its unique name; empty: not there */
+    int inhibitor;         /* -1: none */
+    bool asking;           /* for one */
+    unsigned retries;
+    uint64_t retry_at_ms;  /* 0: not waiting */
+    char note[128];        /* what is missing; empty: nothing */
 };
 
 struct hf_super {
@@ -94,15 +108,22 @@ struct hf_super {
     char socket_path[HF_SOCKET_PATH_MAX];
     int connections[HF_SUPER_CONNECTIONS];
     struct hf_job jobs[HF_SUPER_CONNECTIONS]; /* one a connection */
-    struct hf_job own_lock, own_close;        /* the grace timer's and every lock's; a signal's */
+    struct hf_job own_lock, own_close, own_wake; /* the grace timer's and every lock's; a signal's; after a suspend */
     struct hf_job *work;  /* the one verb under way that needs the enclave or the filesystem for long */
     bool locking;         /* own_lock runs */
-    bool deep;            /* it goes back to before the first unlock */
+    uint32_t lock_how;    /* HF_LOCK_* of own_lock */
+    uint32_t lock_again;  /* what was asked for meanwhile; 0: nothing */
+    uint64_t suspend_by_ms;
+    bool suspending;      /* from PrepareForSleep to the wake */
+    bool grace_deep;      /* the lock at the grace's end is a deep one */
     uint64_t confirm_by_ms;
     bool closing;
     uint8_t state;        /* enum hf_vault_state */
     uint64_t lock_at_ms;  /* 0: no grace runs */
     uint64_t locked_at_ms;
+    uint64_t state_since_ms;
+    struct hf_bus bus;
+    char last_stop[256];  /* how the vault was last closed, when it was not in order */
     struct hf_enclave_status known; /* as the enclave last told */
     uint32_t known_open_unless_open;
     char enclave_sha256[65];
@@ -155,10 +176,31 @@ enum hf_result hf_super_unmount(struct hf_super *super, bool lazy, struct hf_err
 bool hf_super_mount_in_use(const struct hf_super *super);
 
 /* lock.c */
-void hf_super_lock(struct hf_super *super, bool deep);
+void hf_super_lock(struct hf_super *super, uint32_t how); /* HF_LOCK_* */
+/* As the verb, with the grace where there is one; false: the grace runs, or there is nothing to lock. */
+bool hf_super_lock_begin(struct hf_super *super, bool now, bool deep);
+/* The state and since when. */
+void hf_super_state(struct hf_super *super, uint8_t state);
+/* What may lock beside the verb [LK-1]…[LK-3]. */
+void hf_trigger_screen_lock(struct hf_super *super);
+void hf_trigger_suspend(struct hf_super *super);
+void hf_trigger_resume(struct hf_super *super);
 bool hf_super_unlock_runs(const struct hf_super *super);
 void hf_super_tick(struct hf_super *super);
 uint64_t hf_super_next_deadline(const struct hf_super *super); /* 0: none */
+
+/* bus.c: logind. hf_bus_turn after each poll; it starts anew what was lost. */
+void hf_bus_start(struct hf_super *super);
+void hf_bus_stop(struct hf_super *super);
+void hf_bus_watch(const struct hf_super *super, struct pollfd *ret);
+uint64_t hf_bus_next_deadline(const struct hf_super *super); /* 0: none */
+void hf_bus_turn(struct hf_super *super);
+/* The lock before a suspend is confirmed: gives the inhibitor back. */
+void hf_bus_let_sleep(struct hf_super *super);
+
+/* stopnote.c: .holdfast/last-stop, a line for the owner that says how a vault that was not closed in order ended. Not authenticated: for people. */
+void hf_stop_note_write(const struct hf_super *super, const char *text);
+void hf_stop_note_take(struct hf_super *super);
 
 /* undertaker.c: makes the mount unreadable, ends it and the programs; the supervisor exits after. reason: for the jobs that it cuts short. */
 void hf_super_bury(struct hf_super *super, const char *reason);
@@ -182,6 +224,7 @@ void hf_verb_status(struct hf_super *super, struct hf_job *job);
 void hf_verb_passcode(struct hf_super *super, struct hf_job *job);
 void hf_verb_recover(struct hf_super *super, struct hf_job *job);
 void hf_verb_replace(struct hf_super *super, struct hf_job *job);
+void hf_verb_settings(struct hf_super *super, struct hf_job *job);
 void hf_verb_rotate(struct hf_super *super, struct hf_job *job);
 void hf_verb_erase(struct hf_super *super, struct hf_job *job);
 void hf_verb_secrets(struct hf_super *super, struct hf_job *job);

@@ -152,7 +152,7 @@ void hf_super_bury(struct hf_super *super, const char *reason)
         (void)unlink(super->socket_path);
     super->socket_path[0] = '\0';
     hf_cleanup_fd(&super->listener);
-    super->state = HF_STATE_CLOSED;
+    hf_super_state(super, HF_STATE_CLOSED);
     super->lock_at_ms = 0;
     if (super->mounted)
         end_filesystem(super, &burial);
@@ -180,4 +180,5 @@ void hf_super_bury(struct hf_super *super, const char *reason)
         free(burial.buffer);
     }
     hf_cleanup_fd(&super->fuse);
+    hf_bus_stop(super); /* last: a suspend that waits for us finds no key any more */
 }

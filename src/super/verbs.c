@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "os/clock.h"
 
 static bool ended(struct hf_super *super, struct hf_job *job)
 {
@@ -62,7 +61,8 @@ static void unlock_judged(struct hf_super *super, struct hf_job *job, struct hf_
         return;
     }
     super->lock_at_ms = super->locked_at_ms = 0;
-    super->state = HF_STATE_UNLOCKED;
+    super->grace_deep = false;
+    hf_super_state(super, HF_STATE_UNLOCKED);
     hf_job_request(job, HF_FS_UNLOCK);
     hf_job_ask(super, job, HF_CHANNEL_FS, 0, unlock_told);
 }
@@ -81,18 +81,8 @@ void hf_verb_lock(struct hf_super *super, struct hf_job *job)
     bool now = hf_read_u8(&job->body) != 0;
     if (!ended(super, job))
         return;
-    bool unlocked = super->state == HF_STATE_UNLOCKED || super->state == HF_STATE_LOCKING;
-    if (super->locking)
-        return; /* answered with the lock that runs */
-    if (hf_super_unlock_runs(super) || (unlocked && (now || super->known.policy.grace_s == 0))) {
-        hf_super_lock(super, super->state == HF_STATE_BEFORE_FIRST_UNLOCK);
-        return;
-    }
-    if (super->state == HF_STATE_UNLOCKED) { /* a second lock does not start the grace again */
-        super->lock_at_ms = hf_clock_ms() + super->known.policy.grace_s * UINT64_C(1000);
-        super->state = HF_STATE_LOCKING;
-    }
-    hf_job_ok(super, job);
+    if (!hf_super_lock_begin(super, now, false))
+        hf_job_ok(super, job); /* else with the lock that runs */
 }
 
 /* --- close --- */
@@ -101,7 +91,7 @@ static void settled(struct hf_super *super, struct hf_job *job, struct hf_answer
 {
     struct hf_error ignored, verdict = answer->verdict;
     if (verdict.result == HF_OK && !job->force && hf_super_unmount(super, false, &ignored) != HF_OK)
-        super->state = HF_STATE_CLOSED; /* someone came in between: the lazy way takes it away from them */
+        hf_super_state(super, HF_STATE_CLOSED); /* someone came in between: the lazy way takes it away from them */
     hf_super_bury(super, "the vault was closed");
     hf_job_end(super, job, &verdict, NULL);
 }
@@ -221,6 +211,33 @@ void hf_verb_passcode(struct hf_super *super, struct hf_job *job)
 void hf_verb_replace(struct hf_super *super, struct hf_job *job)
 {
     hf_verb_passcode(super, job);
+}
+
+static void settings_made(struct hf_super *super, struct hf_job *job, struct hf_answer *answer)
+{
+    if (answer->verdict.result == HF_OK)
+        hf_known_take(super, &answer->body);
+    pass_on(super, job, answer);
+}
+
+static void ask_settings(struct hf_super *super, struct hf_job *job, struct hf_answer *answer)
+{
+    if (answer->verdict.result != HF_OK) {
+        hf_job_end(super, job, &answer->verdict, NULL);
+        return;
+    }
+    struct hf_span rest = hf_read_view(&job->body, hf_reader_left(&job->body));
+    hf_job_request(job, HF_CTL_SETTINGS);
+    job->gives_secret = true;
+    hf_write_bytes(&job->request, rest.data, rest.len);
+    hf_job_ask(super, job, HF_CHANNEL_ENCLAVE, HF_SUPER_LONG_MS, settings_made);
+}
+
+void hf_verb_settings(struct hf_super *super, struct hf_job *job)
+{
+    char path[4096];
+    if (read_path(super, job, path))
+        hf_super_ready(super, job, path, ask_settings);
 }
 
 /* The element may be of another kind now. */

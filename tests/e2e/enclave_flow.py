@@ -24,7 +24,7 @@ class Vault(Pair):
         _, body, _ = self.ask(self.control, STATUS)
         at = 1 + 16 + 8
         _, delays = struct.unpack_from("<II", body, at)
-        at += 8 + 4 * delays + 12 + 1 + 12 + 8 + 1 + 4 + 4 + 2
+        at += 8 + 4 * delays + 16 + 1 + 12 + 8 + 1 + 4 + 4 + 2
         (n,) = struct.unpack_from("<H", body, at)
         return struct.unpack_from("<I", body, at + 2 + n)[0]
 
@@ -34,7 +34,7 @@ folder, state = os.path.join(work, "keys"), os.path.join(work, "state")
 os.mkdir(folder, 0o700)
 os.mkdir(state, 0o700)
 bag = os.path.join(folder, "keybag")
-policy = struct.pack("<II", 0, 0) + struct.pack("<III", 0, 0, 0)
+policy = struct.pack("<II", 0, 0) + struct.pack("<IIII", 0, 0, 0, 1)
 create = policy + struct.pack("<IIIHBB", 65536, 1, 1, 0, 1, 0)
 
 v = Vault(folder, state)

@@ -88,7 +88,7 @@ def closed_vault():
     folder, state = f"{work}/keys", f"{work}/state"
     os.mkdir(folder, 0o700)
     os.mkdir(state, 0o700)
-    policy = struct.pack("<IIIII", 0, 0, 0, 0, 0)
+    policy = struct.pack("<IIIIII", 0, 0, 0, 0, 0, 1)
     p = started(folder, state)
     trace = Strace(p.enclave.pid)
     phrase = secret(p, CREATE, policy + struct.pack("<IIIHBB", 65536, 1, 1, 0, 1, 0), b"\1" + PASS.encode())

@@ -127,6 +127,8 @@ static inline enum hf_result ask_lock(uint8_t phase)
     hf_message_begin(&request, buffer, sizeof buffer, HF_FS_LOCK);
     hf_write_u32(&request, 2);
     hf_write_u8(&request, phase);
+    hf_write_u8(&request, 0);
+    hf_write_u32(&request, 0);
     return ask(&request, &body);
 }
 

@@ -179,7 +179,7 @@ TEST(check_and_rotate_report_and_can_be_stopped)
     struct stat st;
     CHECK_INT(STATUS(stat(at("none"), &st)), -ENOENT);
     uint64_t since = hf_clock_ms();
-    begin(HF_FS_LOCK, "\2\0\0\0\1", 5);
+    begin(HF_FS_LOCK, "\2\0\0\0\1\0\0\0\0\0", 10);
     check_reply(HF_BUSY, 0, 0, 0); /* the check's */
     check_reply(HF_OK, 0, 0, 0);   /* the lock's */
     CHECK(hf_clock_ms() - since < WITHIN_MS);

@@ -16,7 +16,7 @@ static const uint8_t some_mac[32] = {1, 2, 3};
 static struct hf_policy some_policy(void)
 {
     return (struct hf_policy){.attempts = 10, .delay_count = 6, .delay_s = {60, 300, 900, 3600, 10800, 28800}, .grace_s = 10,
-                              .inactivity_s = 172800, .profile = 1};
+                              .inactivity_s = 172800, .profile = 1, .screen_lock = 3};
 }
 
 static struct hf_public_header some_header(void)
@@ -172,7 +172,7 @@ static enum hf_result parse_with(size_t at, uint32_t value)
 
 TEST(keybag_header_ranges)
 {
-    enum { MEMORY = 68, PASSES = 72, LANES = 76, DELAYS = 84, PROFILE = 120, KIND = 157, SLOT = 161 };
+    enum { MEMORY = 68, PASSES = 72, LANES = 76, DELAYS = 84, PROFILE = 120, SCREEN = 124, KIND = 161, SLOT = 165 };
     CHECK_INT(parse_with(MEMORY, HF_KEYBAG_KDF_MIN_KIB), HF_OK);
     CHECK_INT(parse_with(MEMORY, HF_KEYBAG_KDF_MIN_KIB - 1), HF_DAMAGED);
     CHECK_INT(parse_with(MEMORY, HF_KEYBAG_KDF_MAX_KIB), HF_OK);
@@ -188,6 +188,9 @@ TEST(keybag_header_ranges)
     CHECK_INT(parse_with(DELAYS, UINT32_MAX), HF_DAMAGED);
     CHECK_INT(parse_with(PROFILE, 0), HF_OK);
     CHECK_INT(parse_with(PROFILE, 2), HF_DAMAGED);
+    CHECK_INT(parse_with(SCREEN, HF_SCREEN_LOCK_NONE), HF_OK);
+    CHECK_INT(parse_with(SCREEN, HF_CLASS_UNLESS_OPEN), HF_DAMAGED);
+    CHECK_INT(parse_with(SCREEN, HF_CLASS_ALWAYS), HF_DAMAGED);
     CHECK_INT(parse_with(KIND, HF_ELEMENT_AUTO), HF_DAMAGED);
     CHECK_INT(parse_with(KIND, HF_ELEMENT_SOFTWARE), HF_DAMAGED); /* with a TCTI */
     CHECK_INT(parse_with(KIND, 3), HF_DAMAGED);
