@@ -9,14 +9,15 @@ _holdfast() {
     case $before in
     --element) mapfile -t COMPREPLY < <(compgen -W "auto tpm2 software" -- "$word"); return ;;
     --class) mapfile -t COMPREPLY < <(compgen -W "complete unless-open after-unlock always" -- "$word"); return ;;
+    --for) mapfile -t COMPREPLY < <(compgen -W "files databases" -- "$word"); return ;;
     --screen-lock) mapfile -t COMPREPLY < <(compgen -W "none complete after-unlock" -- "$word"); return ;;
     --on-lock) mapfile -t COMPREPLY < <(compgen -W "fail wait" -- "$word"); return ;;
     --profile) mapfile -t COMPREPLY < <(compgen -W "plain personal" -- "$word"); return ;;
-    --recovery-file) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
+    --recovery-file | --predict) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
     --*-fd | --attempts | --delays | --grace | --inactivity | --kdf | --tcti | --words) return ;;
     esac
     if [[ $word == -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "$("$program" help "$verb" 2>/dev/null | sed -n '/^holdfast /,/^    /p' | grep -oE -- '--[a-z-]+' | sort -u) $([[ " create open unlock passcode settings recover recovery export check " == *" $verb "* ]] && echo --pinentry) --help" -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W "$("$program" help "$verb" 2>/dev/null | sed -n '/^holdfast /,/^    /p' | grep -oE -- '--[a-z-]+' | sort -u) $([[ " create open unlock passcode settings recover recovery reseal export check " == *" $verb "* ]] && echo --pinentry) --help" -- "$word")
     elif [ "$verb" = recovery ] && [ "$COMP_CWORD" = 2 ]; then
         mapfile -t COMPREPLY < <(compgen -W replace -- "$word")
     elif [ "$verb" = protect ]; then

@@ -88,7 +88,7 @@ static enum hf_result read_line(int fd, struct cli_secret *ret, struct hf_error 
 }
 
 /* [IF-7] Whatever ends the question, the terminal's echo comes back; what would stop us in the middle of it is ignored. */
-static enum hf_result from_terminal(int tty, const char *prompt, struct cli_secret *ret, struct hf_error *error)
+static enum hf_result from_terminal(int tty, const char *prompt, bool echo, struct cli_secret *ret, struct hf_error *error)
 {
     static const int ending[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
     enum { ENDING = sizeof ending / sizeof ending[0] };
@@ -97,7 +97,8 @@ static enum hf_result from_terminal(int tty, const char *prompt, struct cli_secr
     if (tcgetattr(tty, &old) < 0)
         return hf_fail(error, HF_USAGE, "no terminal to ask for the passcode on; use --passcode-fd");
     quiet = old;
-    quiet.c_lflag &= ~(tcflag_t)(ECHO | ECHOE | ECHOK | ECHONL);
+    if (!echo)
+        quiet.c_lflag &= ~(tcflag_t)(ECHO | ECHOE | ECHOK | ECHONL);
     quiet.c_lflag |= ICANON | ISIG;
     for (size_t i = 0; i < ENDING; i++)
         (void)sigaction(ending[i], &action, &before[i]);
@@ -109,7 +110,8 @@ static enum hf_result from_terminal(int tty, const char *prompt, struct cli_secr
     (void)sigaction(SIGTSTP, &before_stop, NULL);
     for (size_t i = 0; i < ENDING; i++)
         (void)sigaction(ending[i], &before[i], NULL);
-    (void)dprintf(tty, "\n");
+    if (!echo)
+        (void)dprintf(tty, "\n");
     return result;
 }
 
@@ -123,7 +125,7 @@ void cli_use_pinentry(bool asked)
 /* tty < 0: pinentry */
 static enum hf_result ask_once(int tty, const char *prompt, struct cli_secret *ret, struct hf_error *error)
 {
-    return tty < 0 ? cli_pinentry(prompt, ret, error) : from_terminal(tty, prompt, ret, error);
+    return tty < 0 ? cli_pinentry(prompt, ret, error) : from_terminal(tty, prompt, false, ret, error);
 }
 
 static enum hf_result ask_again(int tty, const struct cli_secret *first, struct hf_error *error)
@@ -158,6 +160,17 @@ enum hf_result cli_ask(const char *prompt, int fd, bool twice, struct cli_secret
     if (ret->len == 0)
         return hf_fail(error, HF_USAGE, "an empty passcode; `holdfast passphrase` makes one");
     return twice ? ask_again(tty, ret, error) : HF_OK;
+}
+
+enum hf_result cli_ask_line(const char *prompt, int fd, struct cli_secret *ret, struct hf_error *error)
+{
+    if (!ret)
+        return hf_fail(error, HF_NO_MEMORY, "no memory for it");
+    if (fd >= 0)
+        return read_line(fd, ret, error);
+    HF_CLEANUP(fd) int tty = cli_pinentry_wanted(pinentry_asked) ? -1 : open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+    ret->len = 0;
+    return tty < 0 ? HF_OK : from_terminal(tty, prompt, true, ret, error);
 }
 
 enum hf_result cli_strong_enough(const struct cli_secret *secret, uint32_t element_kind, struct hf_error *error)

@@ -18,7 +18,7 @@
 struct cli_options {
     const char *words[64]; /* what is no option: the vault, the mountpoint, paths */
     size_t word_count;
-    bool help, json, now, force, locked, foreground, allow_other, yes, test, no_recovery, trust_this_tpm, pinentry;
+    bool help, json, now, force, locked, foreground, allow_other, databases, yes, test, no_recovery, trust_this_tpm, pinentry;
     int passcode_fd, new_passcode_fd; /* -1: the terminal */
     const char *recovery_file;
     unsigned class; /* 0: none given */
@@ -30,6 +30,11 @@ struct cli_options {
     bool wait;
     uint32_t kdf_memory_kib, kdf_passes;
     uint32_t passphrase_words;
+    bool no_measure, no_sentence;
+    uint32_t measure;      /* PCRs, or HF_MEASURE_KEEP: not said */
+    int sentence_fd;
+    const char *predictions[16]; /* as given, with PCR=HEX in them or the name of a file */
+    size_t prediction_count;
 };
 
 /* A passcode as it was typed, in locked memory. */
@@ -80,10 +85,21 @@ struct cli_secret *cli_secret_new(void);
 void cli_secret_free(struct cli_secret **secret);
 void cli_json_string(const char *text);
 enum hf_result cli_ask(const char *prompt, int fd, bool twice, struct cli_secret *ret, struct hf_error *error);
+/* A line that is no secret to whoever looks on: from fd, or with echo from the terminal (where there is none: empty). May be empty. */
+enum hf_result cli_ask_line(const char *prompt, int fd, struct cli_secret *ret, struct hf_error *error);
 void cli_use_pinentry(bool asked);
+/* measure.c: the owner's sentence and predictions [EL-21] [EL-22] */
+/* Before a passcode is asked for: refuses other software than the vault is sealed to, and shows the sentence. */
+enum hf_result cli_show_sentence(struct cli_link *link, struct hf_error *error);
+/* From --sentence-fd, or asked for on the terminal (Enter: none); *ret_there: one was sent to the enclave. */
+enum hf_result cli_send_sentence(const struct cli_options *options, bool ask, int end, bool *ret_there, struct hf_error *error);
+enum hf_result cli_prediction(const struct cli_options *options, struct hf_measure *ret, struct hf_error *error);
+void cli_warn_of_measuring(uint32_t pcrs, uint32_t untouched);
 /* pinentry.c: its window in the terminal's place, when it is asked for or there is a desktop and no terminal. */
 bool cli_pinentry_wanted(bool asked);
 enum hf_result cli_pinentry(const char *prompt, struct cli_secret *ret, struct hf_error *error);
+/* Its window shows this line too; NULL: none. The caller's until the next call. */
+void cli_pinentry_sentence(const char *sentence);
 enum hf_result cli_strong_enough(const struct cli_secret *secret, uint32_t element_kind, struct hf_error *error);
 /* Where the vault's secrets go: a pair of which the verb hands one end on, or (packaged mode) a connection to the enclave [PK-2]. */
 enum hf_result cli_secret_open(struct cli_link *link, bool creating, struct hf_error *error);
@@ -114,6 +130,7 @@ enum hf_result cli_passcode(const struct cli_options *options, struct hf_error *
 enum hf_result cli_settings(const struct cli_options *options, struct hf_error *error);
 enum hf_result cli_recover(const struct cli_options *options, struct hf_error *error);
 enum hf_result cli_replace(const struct cli_options *options, struct hf_error *error);
+enum hf_result cli_reseal(const struct cli_options *options, struct hf_error *error);
 enum hf_result cli_rotate(const struct cli_options *options, struct hf_error *error);
 enum hf_result cli_erase(const struct cli_options *options, struct hf_error *error);
 enum hf_result cli_protect(const struct cli_options *options, struct hf_error *error);

@@ -11,8 +11,8 @@ static const struct verb {
     const char *options; /* as cli_parse wants them */
     enum hf_result (*run)(const struct cli_options *options, struct hf_error *error);
 } verbs[] = {
-    {"create", " pinentry element= tcti= attempts= delays= grace= inactivity= screen-lock= kdf= profile= no-recovery trust-this-tpm recovery-file= passcode-fd= ", cli_create},
-    {"open", " pinentry passcode-fd= locked foreground allow-other on-lock= ", cli_open},
+    {"create", " pinentry element= tcti= attempts= delays= grace= inactivity= screen-lock= kdf= profile= no-recovery trust-this-tpm recovery-file= passcode-fd= measure? sentence-fd= ", cli_create},
+    {"open", " pinentry passcode-fd= locked foreground allow-other on-lock= for= ", cli_open},
     {"unlock", " pinentry passcode-fd= ", cli_unlock},
     {"lock", " now ", cli_lock},
     {"close", " force ", cli_close},
@@ -21,8 +21,9 @@ static const struct verb {
     {"settings", " pinentry passcode-fd= grace= inactivity= screen-lock= ", cli_settings},
     {"protect", " class= ", cli_protect},
     {"rotate", " class= ", cli_rotate},
-    {"recover", " pinentry test recovery-file= new-passcode-fd= element= tcti= trust-this-tpm ", cli_recover},
+    {"recover", " pinentry test recovery-file= new-passcode-fd= element= tcti= trust-this-tpm measure? no-measure sentence-fd= ", cli_recover},
     {"recovery", " pinentry passcode-fd= recovery-file= ", cli_replace},
+    {"reseal", " pinentry passcode-fd= predict= measure? no-measure sentence-fd= no-sentence ", cli_reseal},
     {"erase", " yes ", cli_erase},
     {"export", " pinentry passcode-fd= ", cli_export},
     {"check", " pinentry json passcode-fd= ", cli_check},

@@ -76,6 +76,16 @@ static bool with_value(const char *name, const char *value, struct cli_options *
     }
     if (strcmp(name, "class") == 0)
         return (ret->class = hf_class_from_name(value)) != 0;
+    if (strcmp(name, "sentence-fd") == 0)
+        return descriptor(value, &ret->sentence_fd);
+    if (strcmp(name, "measure") == 0)
+        return hf_pcr_list_parse(value, &ret->measure);
+    if (strcmp(name, "predict") == 0) {
+        if (ret->prediction_count == sizeof ret->predictions / sizeof ret->predictions[0])
+            return false;
+        ret->predictions[ret->prediction_count++] = value;
+        return value[0] != '\0';
+    }
     if (strcmp(name, "element") == 0) {
         ret->element_kind = strcmp(value, "tpm2") == 0 ? HF_ELEMENT_TPM2 : strcmp(value, "software") == 0 ? HF_ELEMENT_SOFTWARE : HF_ELEMENT_AUTO;
         return ret->element_kind != HF_ELEMENT_AUTO || strcmp(value, "auto") == 0;
@@ -111,6 +121,10 @@ static bool with_value(const char *name, const char *value, struct cli_options *
     }
     if (strcmp(name, "kdf") == 0)
         return kdf(value, ret);
+    if (strcmp(name, "for") == 0) {
+        ret->databases = strcmp(value, "databases") == 0;
+        return ret->databases || strcmp(value, "files") == 0;
+    }
     if (strcmp(name, "words") == 0)
         return whole(value, 24, &ret->passphrase_words) && ret->passphrase_words >= 6;
     if (strcmp(name, "profile") == 0) {
@@ -127,7 +141,7 @@ static bool *flag(const char *name, struct cli_options *ret)
         bool *where;
     } flags[] = {{"json", &ret->json}, {"now", &ret->now}, {"force", &ret->force}, {"locked", &ret->locked}, {"foreground", &ret->foreground},
                  {"allow-other", &ret->allow_other}, {"yes", &ret->yes}, {"test", &ret->test}, {"no-recovery", &ret->no_recovery}, {"trust-this-tpm", &ret->trust_this_tpm},
-                 {"pinentry", &ret->pinentry}, {"help", &ret->help}};
+                 {"pinentry", &ret->pinentry}, {"no-measure", &ret->no_measure}, {"no-sentence", &ret->no_sentence}, {"help", &ret->help}};
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
         if (strcmp(flags[i].name, name) == 0)
             return flags[i].where;
@@ -135,7 +149,7 @@ static bool *flag(const char *name, struct cli_options *ret)
     return NULL;
 }
 
-/* allowed: " name name= " with a trailing '=' for those that take a value. */
+/* allowed: " name name= name? " with a trailing '=' for those that take a value, '?' for those that may. */
 static int permitted(const char *allowed, const char *name)
 {
     char key[40];
@@ -143,14 +157,18 @@ static int permitted(const char *allowed, const char *name)
     if (strcmp(name, "help") == 0 || strstr(allowed, key))
         return 1;
     (void)snprintf(key, sizeof key, " %.30s= ", name);
-    return strstr(allowed, key) ? 2 : 0;
+    if (strstr(allowed, key))
+        return 2;
+    (void)snprintf(key, sizeof key, " %.30s? ", name);
+    return strstr(allowed, key) ? 3 : 0;
 }
 
 int cli_parse(int argc, char **argv, const char *allowed, struct cli_options *ret)
 {
     bool only_words = false;
     memset(ret, 0, sizeof *ret);
-    ret->passcode_fd = ret->new_passcode_fd = -1;
+    ret->passcode_fd = ret->new_passcode_fd = ret->sentence_fd = -1;
+    ret->measure = HF_MEASURE_KEEP;
     ret->policy.grace_s = 10;
     ret->policy.inactivity_s = 8 * 3600;
     ret->policy.screen_lock = HF_CLASS_COMPLETE;
@@ -186,6 +204,10 @@ int cli_parse(int argc, char **argv, const char *allowed, struct cli_options *re
             if (value || !where)
                 return refuse(argv[i], "this option takes no value");
             *where = true;
+            continue;
+        }
+        if (kind == 3 && !value) { /* measure alone may have its value left out */
+            ret->measure = HF_MEASURE_DEFAULT;
             continue;
         }
         if (value)

@@ -131,12 +131,28 @@ static enum hf_result command(const struct pinentry *pinentry, const char *text,
     return result == HF_OK || error->result != HF_OK ? result : hf_fail(error, HF_FAILED, "pinentry does not answer");
 }
 
+static const char *sentence_shown;
+
+void cli_pinentry_sentence(const char *sentence)
+{
+    sentence_shown = sentence;
+}
+
+/* SETDESC, with what Assuan would misread as %XX. */
+static void describe(const char *prompt, char *out, size_t cap)
+{
+    int len = snprintf(out, cap, "SETDESC Holdfast: %s%s", prompt, sentence_shown ? "%0AYour sentence: " : "");
+    size_t at = len > 0 ? (size_t)len : 0;
+    for (const char *c = sentence_shown ? sentence_shown : ""; *c && at + 4 < cap; c++)
+        at += (size_t)snprintf(out + at, cap - at, *c == '%' ? "%%25" : "%c", *c);
+}
+
 enum hf_result cli_pinentry(const char *prompt, struct cli_secret *ret, struct hf_error *error)
 {
     struct pinentry pinentry = {.to = -1, .from = -1};
-    char title[128];
+    char title[128 + 4 * HF_SENTENCE_MAX];
     HF_TRY(start(&pinentry, error));
-    (void)snprintf(title, sizeof title, "SETDESC Holdfast: %s", prompt);
+    describe(prompt, title, sizeof title);
     ret->len = 0;
     enum hf_result result = command(&pinentry, NULL, NULL, error);
     if (result == HF_OK)
@@ -144,5 +160,6 @@ enum hf_result cli_pinentry(const char *prompt, struct cli_secret *ret, struct h
     if (result == HF_OK)
         result = command(&pinentry, "GETPIN", ret, error);
     stop(&pinentry);
+    explicit_bzero(title, sizeof title);
     return result;
 }

@@ -33,7 +33,7 @@ void cli_json_string(const char *text)
 
 static const char *verb_name(unsigned verb)
 {
-    static const char *const names[] = {"create", "open", "unlock", "lock", "close", "status", "passcode", "recover", "recovery", "rotate", "erase", "check", "wait", "secrets", "settings"};
+    static const char *const names[] = {"create", "open", "unlock", "lock", "close", "status", "passcode", "recover", "recovery", "rotate", "erase", "check", "wait", "secrets", "settings", "reseal", "sentence"};
     unsigned at = verb - HF_OWN_CREATE;
     return at < sizeof names / sizeof names[0] ? names[at] : "unknown";
 }
@@ -112,6 +112,21 @@ static const char *trust_words(const struct hf_element_status *element)
     return strstr(element->public_json, "\"trust\":\"certificate\"") ? " (EK certificate verified)" : " (hardware by its owner's word)";
 }
 
+static void print_measured(const struct hf_element_status *element)
+{
+    static const char *const fits[] = {"not known", "what it is sealed to", "the predicted one: the next unlock completes it", "OTHER software: the passcode does not open it"};
+    char list[64];
+    if (element->pcrs == 0)
+        return;
+    hf_pcr_list_print(element->pcrs, list, sizeof list);
+    (void)printf("measured: sealed to PCR %s; what runs now is %s\n", list, fits[element->fit <= HF_FIT_NONE ? element->fit : 0]);
+    if (element->predicted)
+        (void)printf("reseal pending: two seals stand, until the predicted software's first unlock\n");
+    hf_pcr_list_print(element->untouched_pcrs, list, sizeof list);
+    if (element->untouched_pcrs)
+        (void)printf("warning: nothing was measured into PCR %s\n", list);
+}
+
 static void print_human(const struct hf_owner_status *status)
 {
     const struct hf_enclave_status *enclave = &status->enclave;
@@ -131,6 +146,7 @@ static void print_human(const struct hf_owner_status *status)
         (void)printf("element: guesses counted by %s%s\n", element->vendor[0] ? element->vendor : "TPM", trust_words(element));
     else if (element->kind == HF_ELEMENT_SOFTWARE)
         (void)printf("element: software: %s; strength = passphrase x Argon2id\n", element->limit ? "the limit holds against this program only" : "no guess limit");
+    print_measured(element);
     (void)printf("tries: %u failed", element->failed);
     if (element->limit)
         (void)printf(" of %u", element->limit);

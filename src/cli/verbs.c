@@ -61,6 +61,9 @@ static enum hf_result create_at(const struct cli_options *options, struct hf_err
     uint32_t kind = resolve_element(options, &the_link);
     if (kind == HF_ELEMENT_TPM2 && options->attempts_set && options->policy.attempts == 0)
         return hf_fail(error, HF_USAGE, "--attempts 0: a TPM that counts needs a limit, 1 or more");
+    bool measured = options->measure != HF_MEASURE_KEEP, sentence;
+    if (measured && kind != HF_ELEMENT_TPM2)
+        return hf_fail(error, HF_USAGE, "--measure: only a TPM can hold keys for measured software");
     struct cli_secret *secret = cli_secret_new();
     enum hf_result result = cli_ask("New passcode (Enter alone: six random words)", options->passcode_fd, true, secret, error);
     if (result == HF_OK)
@@ -69,6 +72,7 @@ static enum hf_result create_at(const struct cli_options *options, struct hf_err
         result = cli_secret_send(the_link.secret, HF_SECRET_PASSCODE, secret->bytes, secret->len, error);
     cli_secret_free(&secret);
     HF_TRY(result);
+    HF_TRY(cli_send_sentence(options, measured && options->passcode_fd < 0, the_link.secret, &sentence, error));
     default_policy(options, kind, &policy);
     cli_begin(&the_link, &request, HF_OWN_CREATE);
     hf_write_string(&request, the_link.vault);
@@ -79,8 +83,12 @@ static enum hf_result create_at(const struct cli_options *options, struct hf_err
     hf_write_string(&request, options->tcti);
     hf_write_u8(&request, !options->no_recovery);
     hf_write_u8(&request, options->trust_this_tpm);
+    hf_write_u32(&request, measured ? options->measure : 0);
+    hf_write_u8(&request, sentence);
     HF_TRY(cli_call(&the_link, &request, the_link.handed, false, error, &body));
     hf_read_bytes(&body, bytes, sizeof bytes);
+    if (measured)
+        cli_warn_of_measuring(options->measure, hf_read_u32(&body));
     hf_hex_encode(bytes, sizeof bytes, id);
     (void)printf("%s: made, with the %s element; vault %s\n", the_link.vault, cli_element_name(kind), id);
     if (options->no_recovery) {
@@ -101,6 +109,10 @@ enum hf_result cli_create(const struct cli_options *options, struct hf_error *er
     HF_TRY(vault_word(options, 1, error));
     if (options->no_recovery && options->recovery_file)
         return hf_fail(error, HF_USAGE, "--no-recovery and --recovery-file exclude each other");
+    if (options->no_recovery && options->measure != HF_MEASURE_KEEP) /* [EL-20] */
+        return hf_fail(error, HF_USAGE, "--measure needs a recovery phrase: firmware that changes unforeseen leaves nothing else; drop --no-recovery");
+    if (options->sentence_fd >= 0 && options->measure == HF_MEASURE_KEEP)
+        return hf_fail(error, HF_USAGE, "--sentence-fd needs --measure: a sentence proves something only when it is sealed to the software");
     if (options->recovery_file && access(options->recovery_file, F_OK) == 0)
         return hf_fail(error, HF_EXISTS, "%s: exists already; the phrase overwrites nothing", options->recovery_file);
     return and_hang_up(create_at(options, error));
@@ -137,16 +149,20 @@ enum hf_result cli_open_at(struct cli_link *link, const char *mountpoint, const 
     char path[PATH_MAX];
     struct hf_writer request;
     struct hf_reader body;
+    if (options->wait && options->databases)
+        return hf_fail(error, HF_USAGE, "--on-lock wait and --for databases exclude each other");
     if (!realpath(mountpoint, path))
         return hf_fail(error, errno == ENOENT ? HF_NOT_FOUND : HF_FAILED, "%s: %s", mountpoint, strerror(errno));
     if (!options->locked) {
+        HF_TRY(cli_show_sentence(link, error));
         HF_TRY(cli_secret_open(link, false, error));
         HF_TRY(ask_and_send("Passcode", options->passcode_fd, link->secret, error));
     }
     cli_begin(link, &request, HF_OWN_OPEN);
     hf_write_string(&request, link->vault);
     hf_write_string(&request, path);
-    hf_write_u32(&request, (options->locked ? HF_OPEN_LOCKED : 0) | (options->allow_other ? HF_OPEN_ALLOW_OTHER : 0) | (options->wait ? HF_OPEN_WAIT : 0));
+    hf_write_u32(&request, (options->locked ? HF_OPEN_LOCKED : 0) | (options->allow_other ? HF_OPEN_ALLOW_OTHER : 0) | (options->databases ? HF_OPEN_DATABASES : 0) |
+                               (options->wait ? HF_OPEN_WAIT : 0));
     HF_TRY(cli_call(link, &request, options->locked ? -1 : link->handed, false, error, &body));
     HF_TRY(read_status(&body, &status, error));
     tell_failures(&status);
@@ -181,6 +197,7 @@ static enum hf_result unlock_at(const struct cli_options *options, struct hf_err
     struct hf_writer request;
     struct hf_reader body;
     HF_TRY(cli_connect_living(&the_link, options->words[0], error));
+    HF_TRY(cli_show_sentence(&the_link, error));
     HF_TRY(cli_secret_open(&the_link, false, error));
     HF_TRY(ask_and_send("Passcode", options->passcode_fd, the_link.secret, error));
     cli_begin(&the_link, &request, HF_OWN_UNLOCK);
@@ -316,6 +333,7 @@ static enum hf_result passcode_at(const struct cli_options *options, struct hf_e
     struct hf_writer request;
     struct hf_reader body;
     HF_TRY(cli_connect(&the_link, options->words[0], false, error));
+    HF_TRY(cli_show_sentence(&the_link, error));
     HF_TRY(cli_secret_open(&the_link, false, error));
     HF_TRY(ask_and_send("Old passcode", options->passcode_fd, the_link.secret, error));
     HF_TRY(send_new(options, the_link.element_kind, the_link.secret, error));
@@ -337,6 +355,7 @@ static enum hf_result settings_at(const struct cli_options *options, struct hf_e
     struct hf_writer request;
     struct hf_reader body;
     HF_TRY(cli_connect(&the_link, options->words[0], false, error));
+    HF_TRY(cli_show_sentence(&the_link, error));
     HF_TRY(cli_secret_open(&the_link, false, error));
     HF_TRY(ask_and_send("Passcode", options->passcode_fd, the_link.secret, error));
     cli_begin(&the_link, &request, HF_OWN_SETTINGS);
@@ -366,14 +385,21 @@ static enum hf_result recover_at(const struct cli_options *options, struct hf_er
     HF_TRY(cli_secret_open(&the_link, false, error));
     uint32_t kind = resolve_element(options, &the_link);
     HF_TRY(cli_send_recovery(the_link.secret, options->recovery_file, error));
-    if (!options->test)
+    bool measured = options->measure != HF_MEASURE_KEEP, sentence = false;
+    if (measured && kind != HF_ELEMENT_TPM2)
+        return hf_fail(error, HF_USAGE, "--measure: only a TPM can hold keys for measured software");
+    if (!options->test) {
         HF_TRY(send_new(options, kind, the_link.secret, error));
+        HF_TRY(cli_send_sentence(options, measured && options->new_passcode_fd < 0, the_link.secret, &sentence, error));
+    }
     cli_begin(&the_link, &request, HF_OWN_RECOVER);
     hf_write_string(&request, the_link.vault);
     hf_write_u8(&request, options->test);
     hf_write_u32(&request, kind);
     hf_write_string(&request, options->tcti);
     hf_write_u8(&request, options->trust_this_tpm);
+    hf_write_u32(&request, options->no_measure ? 0 : options->measure);
+    hf_write_u8(&request, sentence);
     HF_TRY(cli_call(&the_link, &request, the_link.handed, false, error, &body));
     if (options->test)
         (void)printf("%s: the recovery phrase opens it\n", the_link.vault);
@@ -386,6 +412,10 @@ static enum hf_result recover_at(const struct cli_options *options, struct hf_er
 enum hf_result cli_recover(const struct cli_options *options, struct hf_error *error)
 {
     HF_TRY(vault_word(options, 1, error));
+    if (options->no_measure && options->measure != HF_MEASURE_KEEP)
+        return hf_fail(error, HF_USAGE, "--measure and --no-measure exclude each other");
+    if (options->sentence_fd >= 0 && (options->measure == HF_MEASURE_KEEP || options->test))
+        return hf_fail(error, HF_USAGE, "--sentence-fd needs --measure, and a recovery that is not --test");
     return and_hang_up(recover_at(options, error));
 }
 
@@ -394,6 +424,7 @@ static enum hf_result replace_at(const struct cli_options *options, struct hf_er
     struct hf_writer request;
     struct hf_reader body;
     HF_TRY(cli_connect(&the_link, options->words[1], false, error));
+    HF_TRY(cli_show_sentence(&the_link, error));
     HF_TRY(cli_secret_open(&the_link, false, error));
     HF_TRY(ask_and_send("Passcode", options->passcode_fd, the_link.secret, error));
     cli_begin(&the_link, &request, HF_OWN_REPLACE);
@@ -411,6 +442,55 @@ enum hf_result cli_replace(const struct cli_options *options, struct hf_error *e
     if (options->recovery_file && access(options->recovery_file, F_OK) == 0)
         return hf_fail(error, HF_EXISTS, "%s: exists already; the phrase overwrites nothing", options->recovery_file);
     return and_hang_up(replace_at(options, error));
+}
+
+static const char *what_was_done(const struct hf_seal_request *seal)
+{
+    if (seal->how == HF_SEAL_KEEP)
+        return "the sentence is changed";
+    if (seal->how == HF_SEAL_PREDICTED)
+        return "sealed to the predicted software too, until its first unlock";
+    return seal->measure == 0 ? "no longer sealed to measured software" : "sealed to the software that runs now, and to no other";
+}
+
+static enum hf_result reseal_at(const struct cli_options *options, const struct hf_seal_request *seal, struct hf_error *error)
+{
+    struct hf_writer request;
+    struct hf_reader body;
+    bool sentence;
+    HF_TRY(cli_connect(&the_link, options->words[0], false, error));
+    if (the_link.element_kind == HF_ELEMENT_SOFTWARE)
+        return hf_fail(error, HF_USAGE, "%s: its element is software: only a TPM can hold keys for measured software", options->words[0]);
+    HF_TRY(cli_show_sentence(&the_link, error));
+    HF_TRY(cli_secret_open(&the_link, false, error));
+    HF_TRY(ask_and_send("Passcode", options->passcode_fd, the_link.secret, error));
+    HF_TRY(cli_send_sentence(options, false, the_link.secret, &sentence, error));
+    cli_begin(&the_link, &request, HF_OWN_RESEAL);
+    hf_write_string(&request, the_link.vault);
+    hf_seal_request_write(&request, seal);
+    hf_write_u8(&request, sentence ? HF_SENTENCE_NEW : options->no_sentence ? HF_SENTENCE_NONE : HF_SENTENCE_KEPT);
+    HF_TRY(cli_call(&the_link, &request, the_link.handed, false, error, &body));
+    (void)printf("%s: %s\n", the_link.vault, what_was_done(seal));
+    return HF_OK;
+}
+
+enum hf_result cli_reseal(const struct cli_options *options, struct hf_error *error)
+{
+    struct hf_seal_request seal = {.how = HF_SEAL_PRESENT, .measure = options->no_measure ? 0 : options->measure};
+    if (options->word_count < 1 || (options->prediction_count == 0 && options->word_count > 1))
+        return hf_fail(error, HF_USAGE, "holdfast reseal VAULT [--predict PCR=HEX,...|FILE]; see --help");
+    if ((options->prediction_count > 0) + options->no_measure + (options->measure != HF_MEASURE_KEEP) > 1)
+        return hf_fail(error, HF_USAGE, "--predict, --measure and --no-measure exclude each other");
+    if (options->sentence_fd >= 0 && (options->no_sentence || options->no_measure))
+        return hf_fail(error, HF_USAGE, "--sentence-fd excludes --no-sentence and --no-measure");
+    bool anew = options->no_measure || options->measure != HF_MEASURE_KEEP;
+    if (!anew && (options->sentence_fd >= 0 || options->no_sentence)) /* the sentence alone: a prediction that waits goes on waiting */
+        seal.how = HF_SEAL_KEEP;
+    if (options->prediction_count > 0) {
+        seal.how = HF_SEAL_PREDICTED;
+        HF_TRY(cli_prediction(options, &seal.predicted, error));
+    }
+    return and_hang_up(reseal_at(options, &seal, error));
 }
 
 enum hf_result cli_rotate(const struct cli_options *options, struct hf_error *error)

@@ -60,11 +60,18 @@ static enum hf_result software_grant(struct hf_software *software, enum hf_resul
     return HF_OK;
 }
 
+static enum hf_result only_a_tpm_measures(struct hf_error *error)
+{
+    return hf_fail(error, HF_UNSUPPORTED, "only a TPM can hold keys for measured software; nothing was changed");
+}
+
 enum hf_result hf_element_provision(struct hf_element *e, const struct hf_element_auth *auth, const struct hf_policy *policy, uint64_t generation,
-                                    bool trusted, struct hf_grant *ret, struct hf_error *error)
+                                    bool trusted, uint32_t measure, struct hf_grant *ret, struct hf_error *error)
 {
     if (by_tpm(e))
-        return hf_tpm2_provision(&e->tpm2, NULL, auth, policy, generation, trusted, ret, error);
+        return hf_tpm2_provision(&e->tpm2, NULL, auth, policy, generation, trusted, measure, ret, error);
+    if (measure != 0 && measure != HF_MEASURE_KEEP)
+        return only_a_tpm_measures(error);
     enum hf_result result = hf_software_provision(&e->software, auth, policy, &ret->release);
     ret->slot = e->software.record.slot;
     return software_grant(&e->software, result, ret);
@@ -79,11 +86,13 @@ static enum hf_result forget_software(struct hf_element *e)
 }
 
 enum hf_result hf_element_fresh(struct hf_element *e, uint32_t kind, const char *tcti, const struct hf_element_auth *auth, const struct hf_policy *policy,
-                                uint64_t generation, bool trusted, struct hf_grant *ret, struct hf_error *error)
+                                uint64_t generation, bool trusted, uint32_t measure, struct hf_grant *ret, struct hf_error *error)
 {
     struct hf_error ignored;
     if (kind == HF_ELEMENT_AUTO)
         kind = e->kind;
+    if (kind != HF_ELEMENT_TPM2 && measure != 0 && measure != HF_MEASURE_KEEP) /* before anything goes */
+        return only_a_tpm_measures(error);
     bool same = kind == e->kind;
     if (!same) {
         struct hf_element other = *e;
@@ -94,8 +103,8 @@ enum hf_result hf_element_fresh(struct hf_element *e, uint32_t kind, const char 
         hf_wipe(&other, sizeof other);
     }
     if (!by_tpm(e))
-        return hf_element_provision(e, auth, policy, generation, trusted, ret, error);
-    HF_TRY(hf_tpm2_provision(&e->tpm2, tcti, auth, policy, generation, trusted, ret, error));
+        return hf_element_provision(e, auth, policy, generation, trusted, measure, ret, error);
+    HF_TRY(hf_tpm2_provision(&e->tpm2, tcti, auth, policy, generation, trusted, measure, ret, error));
     enum hf_result removed = forget_software(e);
     return removed == HF_OK ? HF_OK : hf_fail(error, removed, "the software element's old record can't be removed");
 }
@@ -113,10 +122,13 @@ enum hf_result hf_element_device(struct hf_element *e, struct hf_device_secret *
     return HF_OK;
 }
 
-enum hf_result hf_element_prepare(struct hf_element *e, const struct hf_element_auth *auth, struct hf_grant *ret, struct hf_error *error)
+enum hf_result hf_element_prepare(struct hf_element *e, const struct hf_element_auth *auth, const struct hf_seal_request *seal, struct hf_grant *ret,
+                                  struct hf_error *error)
 {
     if (by_tpm(e))
-        return hf_tpm2_prepare(&e->tpm2, auth, ret, error);
+        return hf_tpm2_prepare(&e->tpm2, auth, seal, ret, error);
+    if (seal->how != HF_SEAL_KEEP)
+        return only_a_tpm_measures(error);
     return software_grant(&e->software, hf_software_prepare(&e->software, auth, &ret->slot, &ret->release), ret);
 }
 

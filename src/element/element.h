@@ -23,14 +23,16 @@ HF_MUST_USE enum hf_result hf_element_hello(struct hf_element *e, const uint8_t 
 /* enum hf_element_state, as last found. */
 uint8_t hf_element_state(const struct hf_element *e);
 HF_MUST_USE enum hf_result hf_element_provision(struct hf_element *e, const struct hf_element_auth *auth, const struct hf_policy *policy,
-                                                uint64_t generation, bool trusted, struct hf_grant *ret, struct hf_error *error);
+                                                uint64_t generation, bool trusted, uint32_t measure, struct hf_grant *ret, struct hf_error *error);
 /* As provision, with another kind or TPM; what was there goes. */
 HF_MUST_USE enum hf_result hf_element_fresh(struct hf_element *e, uint32_t kind, const char *tcti, const struct hf_element_auth *auth,
-                                            const struct hf_policy *policy, uint64_t generation, bool trusted, struct hf_grant *ret, struct hf_error *error);
+                                            const struct hf_policy *policy, uint64_t generation, bool trusted, uint32_t measure, struct hf_grant *ret,
+                                            struct hf_error *error);
 HF_MUST_USE enum hf_result hf_element_release(struct hf_element *e, const struct hf_element_auth *auth, struct hf_release_secret *ret,
                                               struct hf_error *error);
 HF_MUST_USE enum hf_result hf_element_device(struct hf_element *e, struct hf_device_secret *ret, struct hf_error *error);
-HF_MUST_USE enum hf_result hf_element_prepare(struct hf_element *e, const struct hf_element_auth *auth, struct hf_grant *ret, struct hf_error *error);
+HF_MUST_USE enum hf_result hf_element_prepare(struct hf_element *e, const struct hf_element_auth *auth, const struct hf_seal_request *seal, struct hf_grant *ret,
+                                              struct hf_error *error);
 HF_MUST_USE enum hf_result hf_element_commit(struct hf_element *e, uint32_t slot, struct hf_error *error);
 HF_MUST_USE enum hf_result hf_element_step(struct hf_element *e, uint64_t generation, struct hf_error *error);
 uint64_t hf_element_generation(const struct hf_element *e);

@@ -72,9 +72,10 @@ static enum hf_result on_provision(struct server *server, struct exchange *x)
     hf_limits_read(&x->in, &policy);
     uint64_t generation = hf_read_u64(&x->in);
     bool trusted = hf_read_bool(&x->in);
-    enum hf_result result = hf_reader_end(&x->in) != HF_OK
+    uint32_t measure = hf_read_u32(&x->in);
+    enum hf_result result = hf_reader_end(&x->in) != HF_OK || measure >= HF_MEASURE_KEEP
                                 ? HF_PROTOCOL
-                                : hf_element_provision(&server->element, &auth, &policy, generation, trusted, &grant, &x->error);
+                                : hf_element_provision(&server->element, &auth, &policy, generation, trusted, measure, &grant, &x->error);
     if (result == HF_OK)
         write_grant(x, &grant, true);
     hf_element_auth_wipe(&auth);
@@ -92,11 +93,12 @@ static enum hf_result on_fresh(struct server *server, struct exchange *x)
     hf_limits_read(&x->in, &policy);
     uint64_t generation = hf_read_u64(&x->in);
     bool trusted = hf_read_bool(&x->in);
+    uint32_t measure = hf_read_u32(&x->in);
     uint32_t kind = hf_read_u32(&x->in);
     hf_read_string(&x->in, tcti, sizeof tcti);
-    enum hf_result result = hf_reader_end(&x->in) != HF_OK || kind > HF_ELEMENT_TPM2
+    enum hf_result result = hf_reader_end(&x->in) != HF_OK || kind > HF_ELEMENT_TPM2 || measure > HF_MEASURE_KEEP
                                 ? HF_PROTOCOL
-                                : hf_element_fresh(&server->element, kind, tcti, &auth, &policy, generation, trusted, &grant, &x->error);
+                                : hf_element_fresh(&server->element, kind, tcti, &auth, &policy, generation, trusted, measure, &grant, &x->error);
     if (result == HF_OK)
         write_grant(x, &grant, true);
     hf_element_auth_wipe(&auth);
@@ -138,9 +140,11 @@ static enum hf_result on_device(struct server *server, struct exchange *x)
 static enum hf_result on_prepare(struct server *server, struct exchange *x)
 {
     struct hf_element_auth auth;
+    struct hf_seal_request seal;
     struct hf_grant grant = {0};
     hf_read_bytes(&x->in, auth.bytes, sizeof auth.bytes);
-    enum hf_result result = hf_reader_end(&x->in) != HF_OK ? HF_PROTOCOL : hf_element_prepare(&server->element, &auth, &grant, &x->error);
+    hf_seal_request_read(&x->in, &seal);
+    enum hf_result result = hf_reader_end(&x->in) != HF_OK ? HF_PROTOCOL : hf_element_prepare(&server->element, &auth, &seal, &grant, &x->error);
     if (result == HF_OK)
         write_grant(x, &grant, false);
     hf_element_auth_wipe(&auth);

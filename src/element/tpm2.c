@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "element/tpm2_gate.h"
+#include "element/tpm2_measure.h"
 #include "element/tpm2_seal.h"
 #include "element/tpm2_trust.h"
 #include "os/clock.h"
@@ -112,6 +113,7 @@ static enum hf_result look(struct hf_tpm2 *t, struct hf_tpm *tpm, struct hf_erro
     if (t->state == HF_ELEMENT_EMPTY || t->state == HF_ELEMENT_ERASED)
         return HF_OK;
     HF_TRY(look_at_generation(t, tpm, &index, error));
+    HF_TRY(hf_measure_look(t, tpm, error));
     return look_for_rest(t, tpm, error);
 }
 
@@ -187,7 +189,7 @@ static enum hf_result make_pin(struct hf_tpm2 *t, struct hf_tpm *tpm, const stru
     return result == HF_EXISTS ? hf_fail(error, HF_NO_SPACE, "no free NV handle was found in the TPM") : result;
 }
 
-/* P, and S and D sealed to it. D is the one in ret already. */
+/* P, and S and D sealed to it and to the values in blob's seals. D is the one in ret already. */
 static enum hf_result make_grant(struct hf_tpm2 *t, struct hf_tpm *tpm, const struct hf_element_auth *auth, struct hf_tpm2_blob *blob, struct hf_grant *ret,
                                  struct hf_error *error)
 {
@@ -196,8 +198,25 @@ static enum hf_result make_grant(struct hf_tpm2 *t, struct hf_tpm *tpm, const st
     hf_tpm2_pin_name(&blob->pin, blob->counter, t->vault_id, name);
     hf_random(ret->release.bytes, sizeof ret->release.bytes);
     hf_test_note_secret("release-secret", ret->release.bytes, sizeof ret->release.bytes);
-    HF_TRY(hf_seal_release(tpm, name, &ret->release, &blob->release, error));
-    return hf_seal_device(tpm, name, blob->policy.attempts, &ret->device, &blob->device, error);
+    for (uint32_t i = 0; i < blob->seal_count; i++) {
+        HF_TRY(hf_seal_release(tpm, name, &ret->release, &blob->seals[i], error));
+        HF_TRY(hf_seal_device(tpm, name, blob->policy.attempts, &ret->device, &blob->seals[i], error));
+    }
+    return HF_OK;
+}
+
+/* Values that the TPM said it had: D comes out, so it has them [EL-14]. */
+static enum hf_result prove_present(struct hf_tpm2 *t, struct hf_tpm *tpm, const struct hf_tpm2_blob *blob, struct hf_error *error)
+{
+    struct hf_device_secret device;
+    enum hf_nv_found found;
+    ESYS_TR pin;
+    if (blob->seals[0].measure.mask == 0)
+        return HF_OK;
+    HF_TRY(find_pin(t, tpm, &blob->pin, blob->counter, &pin, &found, error));
+    enum hf_result result = hf_unseal_device(tpm, pin, blob->policy.attempts, &blob->seals[0], &device, error);
+    hf_device_secret_wipe(&device);
+    return result;
 }
 
 static enum hf_result hand_over(const struct hf_tpm2_blob *blob, struct hf_grant *ret, struct hf_error *error)
@@ -268,16 +287,18 @@ static enum hf_result provision(struct hf_tpm2 *t, struct hf_tpm *tpm, const str
     HF_TRY(hf_nv_counter_make(tpm, HF_TPM2_GATE_COUNTER, t->vault_id, &blob->counter, &ignored, error));
     hf_random(ret->device.bytes, sizeof ret->device.bytes);
     HF_TRY(make_grant(t, tpm, auth, blob, ret, error));
+    HF_TRY(prove_present(t, tpm, blob, error));
     settle_trust(t, tpm, trusted, blob);
     return hand_over(blob, ret, error);
 }
 
-static enum hf_result provision_here(struct hf_tpm2 *t, struct hf_tpm *tpm, const struct hf_element_auth *auth, bool trusted, struct hf_tpm2_blob *blob,
-                                     struct hf_grant *ret, struct hf_error *error)
+static enum hf_result provision_here(struct hf_tpm2 *t, struct hf_tpm *tpm, const struct hf_element_auth *auth, bool trusted, uint32_t measure,
+                                     struct hf_tpm2_blob *blob, struct hf_grant *ret, struct hf_error *error)
 {
     struct hf_error ignored;
     struct hf_tpm2_note old = t->note;
     memcpy(blob->srk_name, tpm->srk_name.name, sizeof blob->srk_name);
+    HF_TRY(hf_pcr_read(tpm, measure, &blob->seals[0].measure, error));
     enum hf_result result = provision(t, tpm, auth, trusted, blob, ret, error);
     if (result != HF_OK) {
         if (drop_all(t, tpm, blob, &ignored) == HF_OK)
@@ -292,12 +313,14 @@ static enum hf_result provision_here(struct hf_tpm2 *t, struct hf_tpm *tpm, cons
 }
 
 enum hf_result hf_tpm2_provision(struct hf_tpm2 *t, const char *tcti, const struct hf_element_auth *auth, const struct hf_policy *policy,
-                                 uint64_t generation, bool trusted, struct hf_grant *ret, struct hf_error *error)
+                                 uint64_t generation, bool trusted, uint32_t measure, struct hf_grant *ret, struct hf_error *error)
 {
     struct hf_tpm tpm;
     struct hf_tpm2_blob blob = {.policy = {.attempts = policy->attempts ? policy->attempts : HF_TPM2_DEFAULT_LIMIT, .delay_count = policy->delay_count},
-                                .birth_generation = generation};
+                                .birth_generation = generation, .seal_count = 1};
     memcpy(blob.policy.delay_s, policy->delay_s, sizeof blob.policy.delay_s);
+    if (measure == HF_MEASURE_KEEP)
+        measure = t->known ? t->blob.seals[0].measure.mask : 0;
     if (tcti) {
         HF_TRY(take_tcti(t, tcti));
         t->vendor[0] = '\0';
@@ -305,7 +328,7 @@ enum hf_result hf_tpm2_provision(struct hf_tpm2 *t, const char *tcti, const stru
     HF_TRY(hf_tpm_open(t->tcti, &tpm, error));
     enum hf_result result = tpm.srk_name.size == sizeof blob.srk_name ? HF_OK : hf_fail(error, HF_FAILED, "the TPM names its storage key strangely");
     if (result == HF_OK)
-        result = provision_here(t, &tpm, auth, trusted, &blob, ret, error);
+        result = provision_here(t, &tpm, auth, trusted, measure, &blob, ret, error);
     if (result == HF_OK) {
         t->blob = blob;
         t->known = true;
@@ -348,13 +371,15 @@ static enum hf_result try_release(struct hf_tpm2 *t, struct hf_tpm *tpm, const s
     uint32_t wait_s, limit, before;
     struct hf_error ignored;
     HF_TRY(trusted(t, tpm, &pin, error));
+    HF_TRY(hf_measure_look(t, tpm, error));
+    HF_TRY(hf_measure_must_fit(t, error));
     if (t->state == HF_ELEMENT_FINISHED)
         return hf_fail(error, HF_GONE, "the limit of guesses is reached: the TPM gives nothing any more; the recovery phrase opens it");
     HF_TRY(hf_tpm2_delay(t, t->count, &wait_s));
     if (wait_s > 0)
         return HF_DELAYED;
     before = t->count;
-    enum hf_result result = hf_unseal_release(tpm, pin, auth, &t->blob.release, ret, error);
+    enum hf_result result = hf_unseal_release(tpm, pin, auth, hf_measure_seal(t), ret, error);
     if (result == HF_OK) {
         *ret_failed_before = before;
         t->count = 0;
@@ -388,7 +413,9 @@ static enum hf_result unseal_device(struct hf_tpm2 *t, struct hf_tpm *tpm, struc
 {
     ESYS_TR pin;
     HF_TRY(trusted(t, tpm, &pin, error));
-    return hf_unseal_device(tpm, pin, t->blob.policy.attempts, &t->blob.device, ret, error);
+    HF_TRY(hf_measure_look(t, tpm, error));
+    HF_TRY(hf_measure_must_fit(t, error));
+    return hf_unseal_device(tpm, pin, t->blob.policy.attempts, hf_measure_seal(t), ret, error);
 }
 
 enum hf_result hf_tpm2_device(struct hf_tpm2 *t, struct hf_device_secret *ret, struct hf_error *error)
@@ -400,7 +427,7 @@ enum hf_result hf_tpm2_device(struct hf_tpm2 *t, struct hf_device_secret *ret, s
     return result;
 }
 
-/* --- change of passcode --- */
+/* --- change of passcode, sealing anew --- */
 
 /* What an earlier change left: at the note's P and at the one before. */
 static enum hf_result drop_rest(struct hf_tpm2 *t, struct hf_tpm *tpm, struct hf_error *error)
@@ -413,15 +440,18 @@ static enum hf_result drop_rest(struct hf_tpm2 *t, struct hf_tpm *tpm, struct hf
     return HF_OK;
 }
 
-static enum hf_result prepare(struct hf_tpm2 *t, struct hf_tpm *tpm, const struct hf_element_auth *auth, struct hf_tpm2_blob *next, struct hf_grant *ret,
-                              struct hf_error *error)
+static enum hf_result prepare(struct hf_tpm2 *t, struct hf_tpm *tpm, const struct hf_element_auth *auth, const struct hf_seal_request *seal,
+                              struct hf_tpm2_blob *next, struct hf_grant *ret, struct hf_error *error)
 {
     struct hf_error ignored;
     HF_TRY(unseal_device(t, tpm, &ret->device, error));
+    HF_TRY(hf_measure_plan(t, tpm, seal, next, error));
     HF_TRY(drop_rest(t, tpm, error));
     next->slot = 1 - t->blob.slot;
     next->before = t->blob.pin;
     enum hf_result result = make_grant(t, tpm, auth, next, ret, error);
+    if (result == HF_OK && seal->measure != HF_MEASURE_KEEP)
+        result = prove_present(t, tpm, next, error);
     if (result == HF_OK)
         result = hand_over(next, ret, error);
     if (result != HF_OK && !is_pin(&next->pin, &t->blob.pin))
@@ -429,14 +459,15 @@ static enum hf_result prepare(struct hf_tpm2 *t, struct hf_tpm *tpm, const struc
     return result;
 }
 
-enum hf_result hf_tpm2_prepare(struct hf_tpm2 *t, const struct hf_element_auth *auth, struct hf_grant *ret, struct hf_error *error)
+enum hf_result hf_tpm2_prepare(struct hf_tpm2 *t, const struct hf_element_auth *auth, const struct hf_seal_request *seal, struct hf_grant *ret,
+                               struct hf_error *error)
 {
     struct hf_tpm tpm;
     struct hf_tpm2_blob next = t->blob;
     if (!t->released)
         return HF_REFUSED;
     HF_TRY(hf_tpm_open(t->tcti, &tpm, error));
-    enum hf_result result = prepare(t, &tpm, auth, &next, ret, error);
+    enum hf_result result = prepare(t, &tpm, auth, seal, &next, ret, error);
     hf_tpm_close(&tpm);
     HF_TRY(result);
     t->next = next;

@@ -31,6 +31,8 @@ struct hf_tpm2 {
     bool uncounted; /* G is gone or replaced */
     bool unfinished; /* a P of an earlier or later passcode is still there */
     uint32_t count;
+    enum hf_software_fit fit; /* which seal the software that runs fits */
+    struct hf_measure present; /* the PCRs that are measured */
     uint64_t generation;
     uint64_t looked_at_ms; /* boot time; 0: not */
 };
@@ -41,14 +43,15 @@ HF_MUST_USE enum hf_result hf_tpm2_open(struct hf_tpm2 *t, int roots, int dir, c
 /* Looks again, unless that was done just now (an unlock asks three times). */
 HF_MUST_USE enum hf_result hf_tpm2_refresh(struct hf_tpm2 *t, struct hf_error *error);
 /* New C, G, P, S, D; then whatever was there before for this vault goes. tcti: NULL for the one that open was given. generation: the keybag's, before the one that is about to be written.
- * trusted: the owner says that this TPM is hardware. */
+ * trusted: the owner says that this TPM is hardware. measure: PCRs to seal to, HF_MEASURE_KEEP: those of before. */
 HF_MUST_USE enum hf_result hf_tpm2_provision(struct hf_tpm2 *t, const char *tcti, const struct hf_element_auth *auth, const struct hf_policy *policy,
-                                             uint64_t generation, bool trusted, struct hf_grant *ret, struct hf_error *error);
-/* HF_WRONG_PASSCODE, HF_DELAYED, HF_GONE, HF_DAMAGED (P or the TPM was replaced: A was not used). *ret_failed_before: wrong tries since the last right one. */
+                                             uint64_t generation, bool trusted, uint32_t measure, struct hf_grant *ret, struct hf_error *error);
+/* HF_WRONG_PASSCODE, HF_DELAYED, HF_GONE, HF_DAMAGED (P or the TPM was replaced: A was not used), HF_REFUSED (other software: A was not used). *ret_failed_before: wrong tries since the last right one. */
 HF_MUST_USE enum hf_result hf_tpm2_release(struct hf_tpm2 *t, const struct hf_element_auth *auth, struct hf_release_secret *ret, uint32_t *ret_failed_before,
                                            struct hf_error *error);
 HF_MUST_USE enum hf_result hf_tpm2_device(struct hf_tpm2 *t, struct hf_device_secret *ret, struct hf_error *error);
-HF_MUST_USE enum hf_result hf_tpm2_prepare(struct hf_tpm2 *t, const struct hf_element_auth *auth, struct hf_grant *ret, struct hf_error *error);
+HF_MUST_USE enum hf_result hf_tpm2_prepare(struct hf_tpm2 *t, const struct hf_element_auth *auth, const struct hf_seal_request *seal, struct hf_grant *ret,
+                                           struct hf_error *error);
 HF_MUST_USE enum hf_result hf_tpm2_commit(struct hf_tpm2 *t, uint32_t slot, struct hf_error *error);
 HF_MUST_USE enum hf_result hf_tpm2_step(struct hf_tpm2 *t, uint64_t generation, struct hf_error *error);
 HF_MUST_USE enum hf_result hf_tpm2_erase(struct hf_tpm2 *t, struct hf_error *error);

@@ -10,7 +10,7 @@
 
 #pragma GCC poison memcmp strcpy sprintf
 
-enum { FORMAT = 1, NOTE_MAX = 512, CHECKSUM_LEN = 32 };
+enum { FORMAT = 2, SEALS = 2, NOTE_MAX = 512, CHECKSUM_LEN = 32 };
 static const uint8_t magic[8] = {'H', 'F', 'T', 'P', 'M', '2', '0', '1'};
 
 static void write_pin(struct hf_writer *writer, const struct hf_tpm2_pin *pin)
@@ -49,6 +49,31 @@ static void read_sealed(struct hf_reader *reader, struct hf_tpm2_sealed *ret)
         memcpy(ret->private, private.data, private.len);
 }
 
+static void write_seal(struct hf_writer *writer, const struct hf_tpm2_seal *seal)
+{
+    hf_measure_write(writer, &seal->measure);
+    write_sealed(writer, &seal->release);
+    write_sealed(writer, &seal->device);
+}
+
+/* [EL-22] */
+static void read_seals(struct hf_reader *reader, struct hf_tpm2_blob *ret)
+{
+    ret->seal_count = hf_read_u8(reader);
+    if (ret->seal_count < 1 || ret->seal_count > SEALS) {
+        ret->seal_count = 1;
+        hf_reader_reject(reader);
+    }
+    for (uint32_t i = 0; i < ret->seal_count; i++) {
+        hf_measure_read(reader, &ret->seals[i].measure);
+        read_sealed(reader, &ret->seals[i].release);
+        read_sealed(reader, &ret->seals[i].device);
+    }
+    const struct hf_measure *a = &ret->seals[0].measure, *b = &ret->seals[1].measure;
+    if (ret->seal_count == SEALS && (a->mask == 0 || a->mask != b->mask || hf_measure_difference(a, b) == 0))
+        hf_reader_reject(reader);
+}
+
 enum hf_result hf_tpm2_blob_encode(const struct hf_tpm2_blob *blob, uint8_t *out, size_t cap, size_t *ret_len)
 {
     struct hf_writer writer;
@@ -66,8 +91,10 @@ enum hf_result hf_tpm2_blob_encode(const struct hf_tpm2_blob *blob, uint8_t *out
     hf_write_u64(&writer, blob->birth_generation);
     write_pin(&writer, &blob->pin);
     write_pin(&writer, &blob->before);
-    write_sealed(&writer, &blob->release);
-    write_sealed(&writer, &blob->device);
+    HF_ASSERT(blob->seal_count >= 1 && blob->seal_count <= SEALS);
+    hf_write_u8(&writer, (uint8_t)blob->seal_count);
+    for (uint32_t i = 0; i < blob->seal_count; i++)
+        write_seal(&writer, &blob->seals[i]);
     hf_write_u8(&writer, blob->trust);
     hf_write_string(&writer, blob->trust_why);
     HF_TRY(hf_writer_end(&writer));
@@ -114,8 +141,7 @@ enum hf_result hf_tpm2_blob_decode(struct hf_span bytes, struct hf_tpm2_blob *re
     blob.birth_generation = hf_read_u64(&reader);
     read_pin(&reader, &blob.pin);
     read_pin(&reader, &blob.before);
-    read_sealed(&reader, &blob.release);
-    read_sealed(&reader, &blob.device);
+    read_seals(&reader, &blob);
     blob.trust = hf_read_u8(&reader);
     hf_read_string(&reader, blob.trust_why, sizeof blob.trust_why);
     if (blob.trust > 2 || !is_quiet(blob.trust_why))

@@ -1,8 +1,9 @@
 /* element/tpm2_blob.h: what the tpm2 element keeps about a vault. Two places, neither holds a secret in the clear:
  * the blob goes into the keybag (the enclave carries it, sealed with the rest), the note lies in the element's state directory.
  *
- * Blob, big and small numbers little-endian: format u32 = 1 | slot u32 | limit u32 | delay count u32 | delays u32… | SRK Name 34 | C u32 | G u32 |
- * G's value at the vault's birth u64 | generation then u64 | P (below) | the P before it | sealed S | sealed D (each: public area, private area, u16 lengths) | trust u8 | why not, string.
+ * Blob, big and small numbers little-endian: format u32 = 2 | slot u32 | limit u32 | delay count u32 | delays u32… | SRK Name 34 | C u32 | G u32 |
+ * G's value at the vault's birth u64 | generation then u64 | P (below) | the P before it | seals u8, 1 or 2 |
+ * each seal: PCRs and values (format/measure.h) | sealed S | sealed D (each: public area, private area, u16 lengths); then trust u8 | why not, string.
  * P: u8 used | handle u32 | v 8 | one-use key x 32, y 32. Source: spec/50-element.md. */
 #ifndef HF_ELEMENT_TPM2_BLOB_H
 #define HF_ELEMENT_TPM2_BLOB_H
@@ -33,6 +34,12 @@ struct hf_tpm2_sealed {
     uint8_t private[HF_TPM_SEALED_PRIVATE_MAX];
 };
 
+/* S and D, sealed to P and to these values (mask 0: to P alone). */
+struct hf_tpm2_seal {
+    struct hf_measure measure;
+    struct hf_tpm2_sealed release, device;
+};
+
 struct hf_tpm2_blob {
     uint32_t slot;
     struct hf_policy policy; /* attempts (the limit, never 0) and delays alone count here */
@@ -40,7 +47,8 @@ struct hf_tpm2_blob {
     uint32_t counter, generation_counter; /* handles of C and G */
     uint64_t birth_count, birth_generation;
     struct hf_tpm2_pin pin, before;
-    struct hf_tpm2_sealed release, device;
+    uint32_t seal_count;          /* 2: a predicted one waits beside the one in force. Both have the same PCRs, with other values */
+    struct hf_tpm2_seal seals[2];
     uint8_t trust;          /* enum hf_trust */
     char trust_why[HF_TPM_WHY_MAX]; /* what was missing; without quotes and backslashes */
 };

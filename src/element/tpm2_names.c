@@ -133,9 +133,50 @@ void hf_tpm2_pin_name(const struct hf_tpm2_pin *pin, uint32_t counter, const uin
     hf_tpm2_nv_name(&public, true, out);
 }
 
-void hf_tpm2_release_policy(const uint8_t pin_name[HF_TPM_NAME_LEN], TPM2B_DIGEST *ret)
+void hf_tpm2_pcr_selection(uint32_t mask, TPML_PCR_SELECTION *ret)
+{
+    *ret = (TPML_PCR_SELECTION){.count = 1, .pcrSelections = {{.hash = TPM2_ALG_SHA256, .sizeofSelect = 3}}};
+    ret->pcrSelections[0].pcrSelect[0] = (uint8_t)mask;
+    ret->pcrSelections[0].pcrSelect[1] = (uint8_t)(mask >> 8);
+}
+
+void hf_tpm2_pcr_digest(const struct hf_measure *measure, TPM2B_DIGEST *ret)
+{
+    crypto_hash_sha256_state hash;
+    (void)crypto_hash_sha256_init(&hash);
+    for (unsigned pcr = 0; pcr < HF_PCR_COUNT; pcr++) {
+        if (measure->mask & HF_PCR_BIT(pcr))
+            (void)crypto_hash_sha256_update(&hash, measure->value[pcr], HF_PCR_LEN);
+    }
+    *ret = (TPM2B_DIGEST){.size = DIGEST_LEN};
+    (void)crypto_hash_sha256_final(&hash, ret->buffer);
+}
+
+/* PolicyPCR over literal values [EL-14]; nothing when nothing is measured. */
+static void extend_pcrs(uint8_t digest[DIGEST_LEN], const struct hf_measure *measure)
+{
+    crypto_hash_sha256_state hash;
+    TPML_PCR_SELECTION selection;
+    TPM2B_DIGEST values;
+    uint8_t area[AREA_MAX];
+    size_t len = 0;
+    if (measure->mask == 0)
+        return;
+    hf_tpm2_pcr_selection(measure->mask, &selection);
+    hf_tpm2_pcr_digest(measure, &values);
+    HF_ASSERT(Tss2_MU_TPML_PCR_SELECTION_Marshal(&selection, area, sizeof area, &len) == TSS2_RC_SUCCESS);
+    (void)crypto_hash_sha256_init(&hash);
+    (void)crypto_hash_sha256_update(&hash, digest, DIGEST_LEN);
+    put(&hash, TPM2_CC_PolicyPCR, 4);
+    (void)crypto_hash_sha256_update(&hash, area, len);
+    (void)crypto_hash_sha256_update(&hash, values.buffer, DIGEST_LEN);
+    (void)crypto_hash_sha256_final(&hash, digest);
+}
+
+void hf_tpm2_release_policy(const uint8_t pin_name[HF_TPM_NAME_LEN], const struct hf_measure *measure, TPM2B_DIGEST *ret)
 {
     *ret = (TPM2B_DIGEST){.size = DIGEST_LEN};
+    extend_pcrs(ret->buffer, measure);
     extend_entity(ret->buffer, TPM2_CC_PolicySecret, pin_name);
 }
 
@@ -146,10 +187,11 @@ void hf_tpm2_limit_operand(uint32_t limit, TPM2B_OPERAND *ret)
         ret->buffer[i] = (uint8_t)(limit >> (24 - 8 * i));
 }
 
-void hf_tpm2_device_policy(const uint8_t pin_name[HF_TPM_NAME_LEN], uint32_t limit, TPM2B_DIGEST *ret)
+void hf_tpm2_device_policy(const uint8_t pin_name[HF_TPM_NAME_LEN], uint32_t limit, const struct hf_measure *measure, TPM2B_DIGEST *ret)
 {
     TPM2B_OPERAND operand;
     hf_tpm2_limit_operand(limit, &operand);
     *ret = (TPM2B_DIGEST){.size = DIGEST_LEN};
+    extend_pcrs(ret->buffer, measure);
     extend_nv(ret->buffer, operand.buffer, operand.size, 4, pin_name);
 }

@@ -16,10 +16,13 @@ void hf_tpm2_nv_name(const TPM2B_NV_PUBLIC *public, bool written, uint8_t out[HF
 /* The Name that P has while it is whole. */
 void hf_tpm2_pin_name(const struct hf_tpm2_pin *pin, uint32_t counter, const uint8_t vault_id[16], uint8_t out[HF_TPM_NAME_LEN]);
 void hf_tpm2_gate_key_public(const uint8_t key[64], TPM2B_PUBLIC *ret);
-/* S: PolicySecret(P). */
-void hf_tpm2_release_policy(const uint8_t pin_name[HF_TPM_NAME_LEN], TPM2B_DIGEST *ret);
-/* D: PolicyNV(P's limit == limit): bytes 4 to 7 of P. */
-void hf_tpm2_device_policy(const uint8_t pin_name[HF_TPM_NAME_LEN], uint32_t limit, TPM2B_DIGEST *ret);
+/* S: [PolicyPCR,] PolicySecret(P). */
+void hf_tpm2_release_policy(const uint8_t pin_name[HF_TPM_NAME_LEN], const struct hf_measure *measure, TPM2B_DIGEST *ret);
+/* D: [PolicyPCR,] PolicyNV(P's limit == limit): bytes 4 to 7 of P. */
+void hf_tpm2_device_policy(const uint8_t pin_name[HF_TPM_NAME_LEN], uint32_t limit, const struct hf_measure *measure, TPM2B_DIGEST *ret);
+void hf_tpm2_pcr_selection(uint32_t mask, TPML_PCR_SELECTION *ret);
+/* Of the values, as the TPM computes it for PolicyPCR. */
+void hf_tpm2_pcr_digest(const struct hf_measure *measure, TPM2B_DIGEST *ret);
 void hf_tpm2_limit_operand(uint32_t limit, TPM2B_OPERAND *ret);
 
 #endif

@@ -46,19 +46,19 @@ static enum hf_result seal(struct hf_tpm *tpm, const TPM2B_DIGEST *policy, const
 }
 
 enum hf_result hf_seal_release(struct hf_tpm *tpm, const uint8_t pin_name[HF_TPM_NAME_LEN], const struct hf_release_secret *secret,
-                               struct hf_tpm2_sealed *ret, struct hf_error *error)
+                               struct hf_tpm2_seal *into, struct hf_error *error)
 {
     TPM2B_DIGEST policy;
-    hf_tpm2_release_policy(pin_name, &policy);
-    return seal(tpm, &policy, secret->bytes, ret, error);
+    hf_tpm2_release_policy(pin_name, &into->measure, &policy);
+    return seal(tpm, &policy, secret->bytes, &into->release, error);
 }
 
 enum hf_result hf_seal_device(struct hf_tpm *tpm, const uint8_t pin_name[HF_TPM_NAME_LEN], uint32_t limit, const struct hf_device_secret *secret,
-                              struct hf_tpm2_sealed *ret, struct hf_error *error)
+                              struct hf_tpm2_seal *into, struct hf_error *error)
 {
     TPM2B_DIGEST policy;
-    hf_tpm2_device_policy(pin_name, limit, &policy);
-    return seal(tpm, &policy, secret->bytes, ret, error);
+    hf_tpm2_device_policy(pin_name, limit, &into->measure, &policy);
+    return seal(tpm, &policy, secret->bytes, &into->device, error);
 }
 
 static enum hf_result load(struct hf_tpm *tpm, const struct hf_tpm2_sealed *sealed, ESYS_TR *ret, struct hf_error *error)
@@ -114,29 +114,50 @@ static enum hf_result judge(struct hf_tpm *tpm, ESYS_TR pin, ESYS_TR session, co
     return hf_tpm_verdict(tpm, rc, "judge a passcode", error);
 }
 
-enum hf_result hf_unseal_release(struct hf_tpm *tpm, ESYS_TR pin, const struct hf_element_auth *auth, const struct hf_tpm2_sealed *sealed,
+/* First of all in a policy [EL-14]: what the TPM compares here are our literal values, whatever it said of its PCRs before. */
+static enum hf_result require_pcrs(struct hf_tpm *tpm, ESYS_TR session, const struct hf_measure *measure, struct hf_error *error)
+{
+    TPML_PCR_SELECTION selection;
+    TPM2B_DIGEST values;
+    if (measure->mask == 0)
+        return HF_OK;
+    hf_tpm2_pcr_selection(measure->mask, &selection);
+    hf_tpm2_pcr_digest(measure, &values);
+    TSS2_RC rc = Esys_PolicyPCR(tpm->esys, session, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &values, &selection);
+    if (hf_tpm_base(rc) == TPM2_RC_VALUE)
+        return hf_fail(error, HF_REFUSED, "other software runs than the vault is sealed to: no try was spent; boot what it was sealed to, or `holdfast recover` "
+                       "with the recovery phrase");
+    return hf_tpm_verdict(tpm, rc, "compare its PCRs", error);
+}
+
+enum hf_result hf_unseal_release(struct hf_tpm *tpm, ESYS_TR pin, const struct hf_element_auth *auth, const struct hf_tpm2_seal *from,
                                  struct hf_release_secret *ret, struct hf_error *error)
 {
     ESYS_TR session;
     HF_TRY(hf_tpm_session(tpm, TPM2_SE_POLICY, TPMA_SESSION_CONTINUESESSION | TPMA_SESSION_ENCRYPT, &session, error));
-    enum hf_result result = judge(tpm, pin, session, auth, error);
+    enum hf_result result = require_pcrs(tpm, session, &from->measure, error);
     if (result == HF_OK)
-        result = unseal(tpm, session, sealed, ret->bytes, error);
+        result = judge(tpm, pin, session, auth, error);
+    if (result == HF_OK)
+        result = unseal(tpm, session, &from->release, ret->bytes, error);
     hf_tpm_flush(tpm, &session);
     return result;
 }
 
-enum hf_result hf_unseal_device(struct hf_tpm *tpm, ESYS_TR pin, uint32_t limit, const struct hf_tpm2_sealed *sealed, struct hf_device_secret *ret,
+enum hf_result hf_unseal_device(struct hf_tpm *tpm, ESYS_TR pin, uint32_t limit, const struct hf_tpm2_seal *from, struct hf_device_secret *ret,
                                 struct hf_error *error)
 {
     ESYS_TR session;
     TPM2B_OPERAND operand;
     hf_tpm2_limit_operand(limit, &operand);
     HF_TRY(hf_tpm_session(tpm, TPM2_SE_POLICY, TPMA_SESSION_CONTINUESESSION | TPMA_SESSION_ENCRYPT, &session, error));
-    TSS2_RC rc = Esys_PolicyNV(tpm->esys, ESYS_TR_RH_OWNER, pin, session, tpm->session, ESYS_TR_NONE, ESYS_TR_NONE, &operand, 4, TPM2_EO_EQ);
-    enum hf_result result = hf_tpm_verdict(tpm, rc, "read P's limit", error);
+    enum hf_result result = require_pcrs(tpm, session, &from->measure, error);
+    if (result == HF_OK) {
+        TSS2_RC rc = Esys_PolicyNV(tpm->esys, ESYS_TR_RH_OWNER, pin, session, tpm->session, ESYS_TR_NONE, ESYS_TR_NONE, &operand, 4, TPM2_EO_EQ);
+        result = hf_tpm_verdict(tpm, rc, "read P's limit", error);
+    }
     if (result == HF_OK)
-        result = unseal(tpm, session, sealed, ret->bytes, error);
+        result = unseal(tpm, session, &from->device, ret->bytes, error);
     hf_tpm_flush(tpm, &session);
     return result;
 }

@@ -48,7 +48,9 @@ enum hf_result hf_tpm_verdict(const struct hf_tpm *tpm, TSS2_RC rc, const char *
     case TPM2_RC_INITIALIZE:
         return hf_fail(error, HF_UNREACHABLE, "the TPM was not started (TPM2_Startup)");
     case TPM2_RC_POLICY_FAIL:
-        return hf_fail(error, HF_REFUSED, "the TPM refuses to %s: not the software or state it was sealed for", doing);
+    case TPM2_RC_PCR_CHANGED:
+        return hf_fail(error, HF_REFUSED, "the TPM refuses to %s: not the software or state it was sealed for; boot that, or `holdfast recover` with the recovery "
+                       "phrase", doing);
     default:
         return hf_fail(error, HF_FAILED, "the TPM refuses to %s (0x%x)", doing, rc);
     }

@@ -99,8 +99,9 @@ static void read_blob(struct hf_reader *body, struct hf_public_header *header)
         hf_reader_reject(body);
 }
 
-enum hf_result hf_link_provision(struct hf_enclave *e, bool fresh, bool trusted, const struct hf_element_auth *auth, struct hf_public_header *header,
-                                 struct hf_release_secret *ret_release, struct hf_device_secret *ret_device, struct hf_error *error)
+enum hf_result hf_link_provision(struct hf_enclave *e, bool fresh, bool trusted, uint32_t measure, const struct hf_element_auth *auth,
+                                 struct hf_public_header *header, struct hf_release_secret *ret_release, struct hf_device_secret *ret_device,
+                                 struct hf_error *error)
 {
     uint8_t bytes[REQUEST_MAX];
     struct hf_writer writer;
@@ -110,6 +111,7 @@ enum hf_result hf_link_provision(struct hf_enclave *e, bool fresh, bool trusted,
     hf_limits_write(&writer, &header->policy);
     hf_write_u64(&writer, header->generation - 1); /* the header is the next one already */
     hf_write_u8(&writer, trusted ? 1 : 0);
+    hf_write_u32(&writer, measure);
     if (fresh) {
         hf_write_u32(&writer, header->element_kind);
         hf_write_string(&writer, header->tcti);
@@ -125,14 +127,15 @@ enum hf_result hf_link_provision(struct hf_enclave *e, bool fresh, bool trusted,
     return finish(e, &body, result, error);
 }
 
-enum hf_result hf_link_prepare(struct hf_enclave *e, const struct hf_element_auth *auth, struct hf_public_header *header,
-                               struct hf_release_secret *ret_release, struct hf_error *error)
+enum hf_result hf_link_prepare(struct hf_enclave *e, const struct hf_element_auth *auth, const struct hf_seal_request *seal,
+                               struct hf_public_header *header, struct hf_release_secret *ret_release, struct hf_error *error)
 {
-    uint8_t bytes[64];
+    uint8_t bytes[64 + HF_PCR_COUNT * HF_PCR_LEN];
     struct hf_writer writer;
     struct hf_reader body = {0};
     hf_message_begin(&writer, bytes, sizeof bytes, HF_EL_PREPARE);
     hf_write_bytes(&writer, auth->bytes, sizeof auth->bytes);
+    hf_seal_request_write(&writer, seal);
     enum hf_result result = call(e, &writer, &body, error);
     if (result == HF_OK) {
         header->element_slot = hf_read_u32(&body);

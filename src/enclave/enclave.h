@@ -61,11 +61,11 @@ HF_MUST_USE enum hf_result hf_link_hello(struct hf_enclave *e, const struct hf_p
 HF_MUST_USE enum hf_result hf_link_status(struct hf_enclave *e, struct hf_error *error);
 HF_MUST_USE enum hf_result hf_link_device(struct hf_enclave *e, struct hf_device_secret *ret, struct hf_error *error);
 HF_MUST_USE enum hf_result hf_link_release(struct hf_enclave *e, const struct hf_element_auth *auth, struct hf_release_secret *ret, struct hf_error *error);
-/* PROVISION, or FRESH with kind and tcti. Fills slot and blob of header. */
-HF_MUST_USE enum hf_result hf_link_provision(struct hf_enclave *e, bool fresh, bool trusted, const struct hf_element_auth *auth, struct hf_public_header *header,
-                                             struct hf_release_secret *ret_release, struct hf_device_secret *ret_device, struct hf_error *error);
-HF_MUST_USE enum hf_result hf_link_prepare(struct hf_enclave *e, const struct hf_element_auth *auth, struct hf_public_header *header,
-                                           struct hf_release_secret *ret_release, struct hf_error *error);
+/* PROVISION, or FRESH with kind and tcti. Fills slot and blob of header. measure: proto/element.h. */
+HF_MUST_USE enum hf_result hf_link_provision(struct hf_enclave *e, bool fresh, bool trusted, uint32_t measure, const struct hf_element_auth *auth,
+                                             struct hf_public_header *header, struct hf_release_secret *ret_release, struct hf_device_secret *ret_device, struct hf_error *error);
+HF_MUST_USE enum hf_result hf_link_prepare(struct hf_enclave *e, const struct hf_element_auth *auth, const struct hf_seal_request *seal,
+                                           struct hf_public_header *header, struct hf_release_secret *ret_release, struct hf_error *error);
 HF_MUST_USE enum hf_result hf_link_commit(struct hf_enclave *e, uint32_t slot, struct hf_error *error);
 HF_MUST_USE enum hf_result hf_link_step(struct hf_enclave *e, uint64_t generation, struct hf_error *error);
 HF_MUST_USE enum hf_result hf_link_erase(struct hf_enclave *e, struct hf_error *error);
@@ -95,6 +95,8 @@ enum hf_result hf_verb_recover(struct hf_enclave *e, struct hf_exchange *x);
 enum hf_result hf_verb_new_recovery(struct hf_enclave *e, struct hf_exchange *x);
 enum hf_result hf_verb_settings(struct hf_enclave *e, struct hf_exchange *x);
 enum hf_result hf_verb_rotate(struct hf_enclave *e, struct hf_exchange *x);
+enum hf_result hf_verb_reseal(struct hf_enclave *e, struct hf_exchange *x);
+enum hf_result hf_verb_sentence(struct hf_enclave *e, struct hf_exchange *x);
 /* The same wrong passcode does not count twice [AT-3]. */
 bool hf_cache_has(const struct hf_enclave *e, const struct hf_passcode *passcode);
 void hf_cache_put(struct hf_enclave *e, const struct hf_passcode *passcode);

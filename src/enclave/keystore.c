@@ -142,6 +142,7 @@ static enum hf_result seal_box(struct hf_span header, const struct hf_keybag_key
     uint8_t plain[HF_KEYBAG_KEYS_ENCODED_MAX];
     size_t len = 0;
     struct hf_keybag_keys all = *user;
+    memcpy(all.sentence, device->sentence, sizeof all.sentence);
     enum hf_result result = all.count + device->count > HF_KEYBAG_KEYS_MAX ? HF_TOO_LARGE : HF_OK;
     for (uint32_t i = 0; result == HF_OK && i < device->count; i++)
         all.entries[all.count++] = device->entries[i];

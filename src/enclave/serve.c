@@ -129,6 +129,8 @@ static const struct rule {
     {HF_CTL_PASSCODE, true, true, hf_verb_passcode},
     {HF_CTL_RECOVER, false, true, hf_verb_recover},
     {HF_CTL_NEW_RECOVERY, true, true, hf_verb_new_recovery},
+    {HF_CTL_RESEAL, true, true, hf_verb_reseal},
+    {HF_CTL_SENTENCE, true, true, hf_verb_sentence},
     {HF_CTL_ROTATE, true, false, hf_verb_rotate},
     {HF_CTL_ERASE, false, false, on_erase},
     {HF_CTL_STATUS, false, false, on_status},

@@ -1,5 +1,6 @@
 /* The verbs that need a passcode or the phrase. */
 #include <sodium.h>
+#include <stdio.h>
 
 #include "base/cleanup.h"
 #include "enclave/enclave.h"
@@ -50,6 +51,22 @@ static enum hf_result take(struct hf_exchange *x, uint8_t kind, struct hf_passco
     }
     hf_wipe(bytes, sizeof bytes);
     return result == HF_OK ? HF_OK : hf_fail(&x->error, result, "the secret did not arrive as it should (%s)", hf_result_text(result));
+}
+
+/* [EL-21] */
+static enum hf_result take_sentence(struct hf_exchange *x, char out[HF_SENTENCE_MAX])
+{
+    uint8_t bytes[1 + HF_SENTENCE_MAX];
+    size_t len = 0;
+    enum hf_result result = x->secret < 0 ? HF_PROTOCOL : hf_ipc_recv(x->secret, bytes, sizeof bytes, &len, NULL, 0, NULL, SECRET_WAIT_MS);
+    if (result == HF_OK && (len < 2 || bytes[0] != HF_SECRET_SENTENCE || !hf_sentence_is_sound(HF_SPAN(bytes + 1, len - 1))))
+        result = HF_USAGE;
+    if (result == HF_OK) {
+        memset(out, 0, HF_SENTENCE_MAX);
+        memcpy(out, bytes + 1, len - 1);
+    }
+    hf_wipe(bytes, sizeof bytes);
+    return result == HF_OK ? HF_OK : hf_fail(&x->error, result, "a sentence is 1 to %d bytes of UTF-8 without control characters", HF_SENTENCE_MAX - 1);
 }
 
 static enum hf_result give(struct hf_exchange *x, const struct hf_recovery_secret *secret)
@@ -199,7 +216,7 @@ static bool is_saved(const struct hf_enclave *e, const struct hf_public_header *
     return e->header.generation == header->generation;
 }
 
-static enum hf_result create(struct hf_enclave *e, struct hf_exchange *x, struct hf_public_header *h, bool recovery, bool trusted,
+static enum hf_result create(struct hf_enclave *e, struct hf_exchange *x, struct hf_public_header *h, bool recovery, bool trusted, uint32_t measure,
                              const struct hf_passcode *passcode, struct hf_recovery_secret *phrase, struct derived *d, struct hf_keybag_keys *user)
 {
     uint32_t kind;
@@ -218,7 +235,7 @@ static enum hf_result create(struct hf_enclave *e, struct hf_exchange *x, struct
     (void)crypto_box_keypair(h->unless_open_public, user->unless_open_private);
     HF_TRY(derive(passcode, h, d, &x->error));
     HF_TRY(swap_check(passcode, d, &x->error));
-    HF_TRY(hf_link_provision(e, false, trusted, &d->auth, h, &d->release, &d->device_secret, &x->error));
+    HF_TRY(hf_link_provision(e, false, trusted, measure, &d->auth, h, &d->release, &d->device_secret, &x->error));
     hf_keystore_device_key(&d->device_secret, h->vault_id, &e->device_key);
     make_kek(d, h->vault_id);
     if (recovery)
@@ -229,7 +246,10 @@ static enum hf_result create(struct hf_enclave *e, struct hf_exchange *x, struct
         HF_TRY(give(x, phrase));
     e->loaded = e->device = true;
     become_unlocked(e, user, d);
+    struct hf_error ignored;
+    bool told = measure != 0 && hf_link_status(e, &ignored) == HF_OK;
     hf_write_bytes(&x->out, h->vault_id, sizeof h->vault_id);
+    hf_write_u32(&x->out, told ? e->element.untouched_pcrs : 0);
     return HF_OK;
 }
 
@@ -255,8 +275,12 @@ enum hf_result hf_verb_create(struct hf_enclave *e, struct hf_exchange *x)
     hf_read_string(&x->in, h.tcti, sizeof h.tcti);
     bool recovery = hf_read_bool(&x->in);
     bool trusted = hf_read_bool(&x->in);
-    if (hf_reader_end(&x->in) != HF_OK || h.element_kind > HF_ELEMENT_TPM2 || e->loaded)
+    uint32_t measure = hf_read_u32(&x->in);
+    bool sentence = hf_read_bool(&x->in);
+    if (hf_reader_end(&x->in) != HF_OK || h.element_kind > HF_ELEMENT_TPM2 || e->loaded || measure >= HF_MEASURE_KEEP || (sentence && measure == 0))
         return HF_PROTOCOL;
+    if (measure != 0 && !recovery) /* [EL-20] */
+        return hf_fail(&x->error, HF_REFUSED, "a vault that is sealed to its software needs a recovery phrase: the next firmware may be another");
     if (h.kdf_memory_kib == 0) {
         struct hf_argon_cost cost = hf_argon_calibrate(MAX_AUTO_KIB, TARGET_MS);
         h.kdf_memory_kib = cost.memory_kib;
@@ -266,10 +290,53 @@ enum hf_result hf_verb_create(struct hf_enclave *e, struct hf_exchange *x)
         return hf_fail(&x->error, HF_REFUSED, "Argon2id's cost must be 64 MiB to 4 GiB and 1 to 64 passes");
     HF_CLEANUP(trial) struct trial t = {0};
     HF_TRY(take(x, HF_SECRET_PASSCODE, &t.passcode));
-    enum hf_result result = create(e, x, &h, recovery, trusted, &t.passcode, &t.phrase, &t.d, &t.user);
+    if (sentence)
+        HF_TRY(take_sentence(x, e->device_keys.sentence));
+    enum hf_result result = create(e, x, &h, recovery, trusted, measure, &t.passcode, &t.phrase, &t.d, &t.user);
     if (result != HF_OK)
         unmake(e);
     return result;
+}
+
+/* Another P, S and keybag: after it the older ones open nothing. fresh NULL: with the passcode that d has. */
+static enum hf_result renew(struct hf_enclave *e, const struct hf_passcode *fresh, const struct hf_seal_request *seal, struct derived *d,
+                            struct hf_keybag_keys *user, struct hf_error *error)
+{
+    struct hf_public_header h = e->header;
+    h.generation++;
+    if (fresh) {
+        HF_TRY(floor_check(fresh, h.element_kind, error));
+        hf_random(h.salt, sizeof h.salt);
+        HF_TRY(derive(fresh, &h, d, error));
+        HF_TRY(swap_check(fresh, d, error));
+    }
+    HF_TRY(hf_link_prepare(e, &d->auth, seal, &h, &d->release, error));
+    make_kek(d, h.vault_id);
+    enum hf_result result = save_next(e, &h, user, &d->kek, true, error);
+    if (is_saved(e, &h)) { /* a COMMIT that failed is caught up with at the next start */
+        if (e->kek_there)
+            e->kek = d->kek;
+        hf_cache_clear(e);
+    }
+    return result;
+}
+
+static const struct hf_seal_request kept = {.how = HF_SEAL_KEEP, .measure = HF_MEASURE_KEEP}, settled = {.how = HF_SEAL_PRESENT, .measure = HF_MEASURE_KEEP};
+
+/* [EL-19] The first unlock under predicted software: the seal to the software before goes, and with a new P whatever was copied of it. What keeps it from
+ * being done keeps nobody out: the keybag still says that it is to be done. */
+static void settle_prediction(struct hf_enclave *e, struct trial *t)
+{
+    struct hf_error error = {.result = HF_OK};
+    uint64_t generation = e->header.generation;
+    if (e->element.fit != HF_FIT_PREDICTED)
+        return;
+    HF_CLEANUP(trial) struct trial before = {.d = t->d};
+    enum hf_result result = renew(e, NULL, &settled, &t->d, &t->user, &error);
+    if (e->header.generation == generation)
+        t->d = before.d;
+    if (result != HF_OK && e->header.generation == generation)
+        (void)snprintf(e->note, sizeof e->note, "the seal to the software before still stands; the next unlock tries again (%.40s)", error.text);
 }
 
 /* The passcode as it came, judged: t->user and t->d are there. */
@@ -278,7 +345,9 @@ static enum hf_result take_and_judge(struct hf_enclave *e, struct hf_exchange *x
     if (hf_reader_end(&x->in) != HF_OK)
         return HF_PROTOCOL;
     HF_TRY(take(x, HF_SECRET_PASSCODE, &t->passcode));
-    return judge(e, &t->passcode, &t->d, &t->user, &x->error);
+    HF_TRY(judge(e, &t->passcode, &t->d, &t->user, &x->error));
+    settle_prediction(e, t);
+    return HF_OK;
 }
 
 enum hf_result hf_verb_unlock(struct hf_enclave *e, struct hf_exchange *x)
@@ -291,25 +360,6 @@ enum hf_result hf_verb_unlock(struct hf_enclave *e, struct hf_exchange *x)
     return HF_OK;
 }
 
-static enum hf_result change(struct hf_enclave *e, const struct hf_passcode *fresh, struct derived *d, struct hf_keybag_keys *user, struct hf_error *error)
-{
-    struct hf_public_header h = e->header;
-    HF_TRY(floor_check(fresh, h.element_kind, error));
-    hf_random(h.salt, sizeof h.salt);
-    h.generation++;
-    HF_TRY(derive(fresh, &h, d, error));
-    HF_TRY(swap_check(fresh, d, error));
-    HF_TRY(hf_link_prepare(e, &d->auth, &h, &d->release, error));
-    make_kek(d, h.vault_id);
-    enum hf_result result = save_next(e, &h, user, &d->kek, true, error);
-    if (is_saved(e, &h)) { /* a COMMIT that failed is caught up with at the next start */
-        if (e->kek_there)
-            e->kek = d->kek;
-        hf_cache_clear(e);
-    }
-    return result;
-}
-
 enum hf_result hf_verb_passcode(struct hf_enclave *e, struct hf_exchange *x)
 {
     HF_CLEANUP(trial) struct trial t = {0};
@@ -318,11 +368,61 @@ enum hf_result hf_verb_passcode(struct hf_enclave *e, struct hf_exchange *x)
     HF_TRY(take(x, HF_SECRET_PASSCODE, &t.passcode));
     HF_TRY(take(x, HF_SECRET_NEW_PASSCODE, &t.fresh));
     HF_TRY(judge(e, &t.passcode, &t.d, &t.user, &x->error));
-    return change(e, &t.fresh, &t.d, &t.user, &x->error);
+    return renew(e, &t.fresh, e->element.fit == HF_FIT_PREDICTED ? &settled : &kept, &t.d, &t.user, &x->error);
 }
 
-static enum hf_result recover(struct hf_enclave *e, struct hf_exchange *x, struct hf_public_header *h, bool trusted, struct hf_keybag_keys *all,
-                              const struct hf_passcode *fresh, struct derived *d, struct hf_keybag_keys *user)
+/* Seals anew [EL-18], or changes the sentence, which takes the same way. */
+static enum hf_result reseal(struct hf_enclave *e, struct hf_exchange *x, const struct hf_seal_request *seal, uint8_t change, struct trial *t)
+{
+    HF_TRY(judge(e, &t->passcode, &t->d, &t->user, &x->error));
+    bool measured = seal->measure == HF_MEASURE_KEEP ? e->element.pcrs != 0 : seal->measure != 0;
+    if (!measured && (seal->measure == HF_MEASURE_KEEP || change == HF_SENTENCE_NEW))
+        return hf_fail(&x->error, HF_USAGE, "this vault is not sealed to measured software; `holdfast reseal --measure` begins that");
+    if (measured && !e->header.has_recovery) /* [EL-20] */
+        return hf_fail(&x->error, HF_REFUSED, "a vault that is sealed to its software needs a recovery phrase: `holdfast recovery replace` first");
+    if (!measured || change == HF_SENTENCE_NONE)
+        hf_wipe(e->device_keys.sentence, sizeof e->device_keys.sentence);
+    if (change == HF_SENTENCE_NEW)
+        HF_TRY(take_sentence(x, e->device_keys.sentence));
+    if (seal->how == HF_SEAL_KEEP && e->element.fit == HF_FIT_PREDICTED)
+        seal = &settled;
+    return renew(e, NULL, seal, &t->d, &t->user, &x->error);
+}
+
+enum hf_result hf_verb_reseal(struct hf_enclave *e, struct hf_exchange *x)
+{
+    HF_CLEANUP(trial) struct trial t = {0};
+    struct hf_seal_request seal;
+    char before[HF_SENTENCE_MAX];
+    uint64_t generation = e->header.generation;
+    hf_seal_request_read(&x->in, &seal);
+    uint8_t change = hf_read_u8(&x->in);
+    if (hf_reader_end(&x->in) != HF_OK || change > HF_SENTENCE_NONE || (seal.how == HF_SEAL_KEEP && change == HF_SENTENCE_KEPT))
+        return HF_PROTOCOL;
+    HF_TRY(take(x, HF_SECRET_PASSCODE, &t.passcode));
+    memcpy(before, e->device_keys.sentence, sizeof before);
+    enum hf_result result = reseal(e, x, &seal, change, &t);
+    if (e->header.generation == generation) /* the keybag is the old one: so is the sentence */
+        memcpy(e->device_keys.sentence, before, sizeof before);
+    hf_wipe(before, sizeof before);
+    return result;
+}
+
+/* To the command alone, on its own channel [EL-21]. */
+enum hf_result hf_verb_sentence(struct hf_enclave *e, struct hf_exchange *x)
+{
+    uint8_t bytes[1 + HF_SENTENCE_MAX] = {HF_SECRET_SENTENCE};
+    size_t len = strlen(e->device_keys.sentence);
+    if (hf_reader_end(&x->in) != HF_OK)
+        return HF_PROTOCOL;
+    memcpy(bytes + 1, e->device_keys.sentence, len);
+    enum hf_result result = hf_ipc_send(x->secret, HF_SPAN(bytes, 1 + len), NULL, 0);
+    hf_wipe(bytes, sizeof bytes);
+    return result;
+}
+
+static enum hf_result recover(struct hf_enclave *e, struct hf_exchange *x, struct hf_public_header *h, bool trusted, uint32_t measure,
+                              struct hf_keybag_keys *all, const struct hf_passcode *fresh, struct derived *d, struct hf_keybag_keys *user)
 {
     uint32_t kind;
     HF_TRY(floor_check(fresh, h->element_kind, &x->error));
@@ -341,9 +441,13 @@ static enum hf_result recover(struct hf_enclave *e, struct hf_exchange *x, struc
     hf_random(h->salt, sizeof h->salt);
     HF_TRY(derive(fresh, h, d, &x->error));
     HF_TRY(swap_check(fresh, d, &x->error));
-    HF_TRY(hf_link_provision(e, true, trusted, &d->auth, h, &d->release, &d->device_secret, &x->error));
+    HF_TRY(hf_link_provision(e, true, trusted, measure, &d->auth, h, &d->release, &d->device_secret, &x->error));
     hf_keystore_device_key(&d->device_secret, h->vault_id, &e->device_key);
     make_kek(d, h->vault_id);
+    HF_TRY(hf_link_status(e, &x->error));
+    hf_wipe(user->sentence, sizeof user->sentence);
+    if (e->element.pcrs != 0)
+        memcpy(e->device_keys.sentence, all->sentence, sizeof all->sentence);
     HF_TRY(save_next(e, h, user, &d->kek, false, &x->error));
     HF_TRY(hf_head_adopt(&e->device_key, h->vault_id));
     e->loaded = e->device = true;
@@ -359,7 +463,9 @@ enum hf_result hf_verb_recover(struct hf_enclave *e, struct hf_exchange *x)
     uint32_t kind = hf_read_u32(&x->in);
     hf_read_string(&x->in, tcti, sizeof tcti);
     bool trusted = hf_read_bool(&x->in);
-    if (hf_reader_end(&x->in) != HF_OK || kind > HF_ELEMENT_TPM2)
+    uint32_t measure = hf_read_u32(&x->in);
+    bool sentence = hf_read_bool(&x->in);
+    if (hf_reader_end(&x->in) != HF_OK || kind > HF_ELEMENT_TPM2 || measure > HF_MEASURE_KEEP || (sentence && (test || measure == 0 || measure == HF_MEASURE_KEEP)))
         return HF_PROTOCOL;
     HF_CLEANUP(trial) struct trial t = {0};
     struct hf_public_header h;
@@ -378,9 +484,11 @@ enum hf_result hf_verb_recover(struct hf_enclave *e, struct hf_exchange *x)
         h.policy.attempts = t.all.policy.attempts = TPM_ATTEMPTS;
     h.generation++;
     HF_TRY(take(x, HF_SECRET_NEW_PASSCODE, &t.fresh));
+    if (sentence)
+        HF_TRY(take_sentence(x, t.all.sentence));
     struct hf_keybag_keys device_keys = e->device_keys;
     struct hf_device_key device_key = e->device_key;
-    enum hf_result result = recover(e, x, &h, trusted, &t.all, &t.fresh, &t.d, &t.user);
+    enum hf_result result = recover(e, x, &h, trusted, measure, &t.all, &t.fresh, &t.d, &t.user);
     if (result != HF_OK && !is_saved(e, &h)) { /* the keybag on disk is the old one: so are the keys here */
         e->device_keys = device_keys;
         e->device_key = device_key;

@@ -8,7 +8,7 @@
 #pragma GCC poison memcmp strcpy sprintf
 
 static const char magic[8] = {'H', 'F', 'K', 'E', 'Y', 'B', 'A', 'G'};
-enum { FORMAT = 1, KEYS_FORMAT = 1, LENGTH_LEN = 4, MAC_LEN = 32, CHECKSUM_LEN = 4, SLOTS = 2 };
+enum { FORMAT = 2, KEYS_FORMAT = 2, LENGTH_LEN = 4, MAC_LEN = 32, CHECKSUM_LEN = 4, SLOTS = 2 };
 
 /* CRC-32C (Castagnoli, reflected), four bits a step. */
 static uint32_t crc32c(const uint8_t *bytes, size_t len)
@@ -121,7 +121,7 @@ static enum hf_result check_frame(struct hf_span file, struct hf_error *error)
         return damaged(error, "not a keybag (magic)");
     unsigned format = (unsigned)file.data[mark_end - 2] | (unsigned)file.data[mark_end - 1] << 8;
     if (format != FORMAT)
-        return hf_fail(error, HF_DAMAGED, "keybag (.holdfast/keybag): format %u, this version reads %d", format, FORMAT);
+        return hf_fail(error, HF_DAMAGED, "keybag (.holdfast/keybag): format %u, this version reads %d; the version that made it opens it", format, FORMAT); /* [KB-6] */
     size_t summed = file.len - CHECKSUM_LEN;
     if (crc32c(file.data, summed) != stored_u32(file.data + summed))
         return damaged(error, "the checksum is wrong");
@@ -230,6 +230,7 @@ enum hf_result hf_keybag_keys_encode(const struct hf_keybag_keys *keys, uint8_t 
     hf_write_bytes(&writer, keys->recovery_public, sizeof keys->recovery_public);
     hf_policy_write(&writer, &keys->policy);
     hf_write_bytes(&writer, keys->names_reserved, sizeof keys->names_reserved);
+    hf_write_string(&writer, keys->sentence);
     enum hf_result result = hf_writer_end(&writer);
     if (result == HF_OK)
         *ret_len = writer.len;
@@ -259,6 +260,9 @@ static enum hf_result decode_keys(struct hf_span bytes, struct hf_keybag_keys *k
     hf_read_bytes(&reader, keys->recovery_public, sizeof keys->recovery_public);
     hf_policy_read(&reader, &keys->policy);
     hf_read_bytes(&reader, keys->names_reserved, sizeof keys->names_reserved);
+    hf_read_string(&reader, keys->sentence, sizeof keys->sentence);
+    if (keys->sentence[0] && !hf_sentence_is_sound(HF_SPAN(keys->sentence, strlen(keys->sentence))))
+        return HF_DAMAGED;
     return hf_reader_end(&reader);
 }
 

@@ -62,10 +62,11 @@ static enum hf_result on_start(struct control *c, struct exchange *x)
     char mountpoint[PATH_CAP];
     uint32_t flags = hf_read_u32(&x->in);
     hf_read_string(&x->in, mountpoint, sizeof mountpoint);
-    if (hf_reader_end(&x->in) != HF_OK || (flags & ~(HF_FS_ALLOW_OTHER | HF_FS_READ_ONLY | HF_FS_WAIT)))
+    if (hf_reader_end(&x->in) != HF_OK || (flags & ~(HF_FS_ALLOW_OTHER | HF_FS_READ_ONLY | HF_FS_WAIT | HF_FS_DATABASES)) ||
+        ((flags & HF_FS_WAIT) && (flags & HF_FS_DATABASES)))
         return HF_PROTOCOL;
     c->state = FAILED;
-    HF_TRY(hf_serve_open(HF_FD_FS_FUSE, (flags & HF_FS_WAIT) != 0));
+    HF_TRY(hf_serve_open(HF_FD_FS_FUSE, (flags & HF_FS_WAIT) != 0, (flags & HF_FS_DATABASES) != 0));
     HF_TRY(hf_detach_mountpoint(c->detach_pipe, mountpoint));
     enum hf_result result = hf_keyring_start(HF_FD_FS_ENCLAVE);
     if (result != HF_OK)
@@ -121,6 +122,7 @@ static enum hf_result on_settle(struct control *c, struct exchange *x)
     (void)c;
     if (hf_reader_end(&x->in) != HF_OK)
         return HF_PROTOCOL;
+    hf_tree_write_back();
     int status = hf_tree_settle();
     return status < 0 ? failed(x, status, "changes could not be made durable") : HF_OK;
 }
@@ -144,6 +146,7 @@ static enum hf_result on_close(struct control *c, struct exchange *x)
     if (hf_reader_end(&x->in) != HF_OK)
         return HF_PROTOCOL;
     hf_gate_close(EIO);
+    hf_tree_write_back();
     int status = hf_tree_close();
     if (status < 0)
         return failed(x, status, "the last changes could not be made durable");
@@ -377,8 +380,8 @@ int hf_control_serve(void *nodes, int detach_pipe)
         return 1;
     for (;;) {
         int wait_ms = settle_or_wait(c);
-        struct pollfd watch[] = {{HF_FD_FS_CONTROL, POLLIN, 0}, {hf_serve_ended(), POLLIN, 0}, {c->job_done, POLLIN, 0}};
-        if (poll(watch, 3, wait_ms) < 0) {
+        struct pollfd watch[] = {{HF_FD_FS_CONTROL, POLLIN, 0}, {hf_serve_ended(), POLLIN, 0}, {c->job_done, POLLIN, 0}, {hf_serve_late(), POLLIN, 0}};
+        if (poll(watch, 4, wait_ms) < 0) {
             hf_worker_between();
             continue;
         }
@@ -386,6 +389,11 @@ int hf_control_serve(void *nodes, int detach_pipe)
             end_job(c);
         if (watch[1].revents)
             return finish(c);
+        if (watch[3].revents) {
+            eventfd_t count;
+            (void)eventfd_read(hf_serve_late(), &count);
+            hf_tree_lock_again();
+        }
         if (!watch[0].revents)
             continue;
         if (!c->job_runs) {

@@ -89,6 +89,11 @@ static bool take_back(uint64_t unique)
     return found != NULL;
 }
 
+const void *hf_gate_request(void)
+{
+    return current->mem;
+}
+
 bool hf_gate_wait(fuse_req_t req)
 {
     if (!may_wait || !current)

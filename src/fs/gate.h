@@ -16,6 +16,8 @@ void hf_gate_start(struct fuse_session *session, bool may_wait);
 bool hf_gate_may_wait(void);
 /* One request: refused, or handed to the tree. Every thread that serves calls it in place of fuse_session_process_buf. */
 void hf_gate_process(const struct fuse_buf *buffer);
+/* The request that this thread has in hand, as the kernel sent it. */
+const void *hf_gate_request(void);
 /* Instead of answering ENOKEY: true when the request waits now (req is gone then). */
 bool hf_gate_wait(fuse_req_t req);
 

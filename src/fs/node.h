@@ -57,6 +57,9 @@ struct hf_node {
     bool bound;        /* name and attributes were checked against the header since it was loaded */
     bool stale;        /* the header in memory is newer than the disk's (names, attributes): the settle writes it */
     bool evidence;     /* user.hf is set */
+    bool written;      /* was open for writing: the kernel may have something to write back */
+    bool stored;       /* the kernel was given the content and nobody has written since */
+    bool no_capability; /* security.capability is known not to be set */
     bool unsynced;     /* made since the last settle and never fsynced */
     struct stat *last; /* an unlinked object without a descriptor: what it was */
     struct hf_content *content;

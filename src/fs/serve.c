@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "fs/gate.h"
@@ -19,7 +20,7 @@
 enum { THREADS = 4, PATIENCE_US = 30000, INC_EPOCH = 8 /* FUSE_NOTIFY_INC_EPOCH, Linux 6.16; libfuse does not know it */ };
 
 static struct fuse_session *session;
-static int ended_fd = -1;
+static int ended_fd = -1, late_fd = -1;
 static pthread_t threads[THREADS];
 static atomic_uint_fast64_t in_hand[THREADS]; /* the request that each thread has, by the kernel's number; 0: none */
 static unsigned thread_count;
@@ -46,23 +47,64 @@ static void inval_all_entries(void)
     (void)raise_epoch();
 }
 
-static struct hf_tree_kernel kernel = {.inval_node = inval_node, .inval_entry = inval_entry, .inval_all_entries = inval_all_entries, .keys_are_back = hf_gate_unlocked};
+static void store(uint64_t id, const void *data, size_t len)
+{
+    struct fuse_bufvec buffer = FUSE_BUFVEC_INIT(len);
+    buffer.buf[0].mem = (void *)data;
+    (void)fuse_lowlevel_notify_store(session, id, 0, &buffer, 0);
+}
+
+static struct hf_tree_kernel kernel = {.inval_node = inval_node, .inval_entry = inval_entry, .inval_all_entries = inval_all_entries, .keys_are_back = hf_gate_unlocked, .store = store};
 
 const struct hf_tree_kernel *hf_serve_kernel(void)
 {
     return &kernel;
 }
 
-enum hf_result hf_serve_open(int fuse, bool may_wait)
+void hf_serve_attr_moved(uint64_t id)
 {
+    (void)fuse_lowlevel_notify_inval_inode(session, id, -1, 0);
+}
+
+/* --- INIT ---
+ * FUSE_HANDLE_KILLPRIV_V2 saves a request for security.capability before each write. libfuse 3.14 does not know it, so the reply is given the bit on its
+ * way to the kernel. */
+static atomic_uint_fast64_t init_unique; /* of the INIT that offers it; 0: none, or answered */
+
+static ssize_t read_request(int fd, void *buffer, size_t len, void *data)
+{
+    (void)data;
+    ssize_t got = read(fd, buffer, len);
+    const struct fuse_in_header *in = buffer;
+    const struct fuse_init_in *init = (const void *)(in + 1);
+    if (got >= (ssize_t)(sizeof *in + sizeof *init) && in->opcode == FUSE_INIT && (init->flags & FUSE_HANDLE_KILLPRIV_V2))
+        atomic_store_explicit(&init_unique, in->unique, memory_order_relaxed);
+    return got;
+}
+
+static ssize_t write_reply(int fd, struct iovec *iov, int count, void *data)
+{
+    (void)data;
+    const struct fuse_out_header *out = iov[0].iov_base;
+    uint64_t wanted = atomic_load_explicit(&init_unique, memory_order_relaxed);
+    if (wanted != 0 && out->unique == wanted && count > 1 && iov[1].iov_len >= offsetof(struct fuse_init_out, max_background)) {
+        ((struct fuse_init_out *)iov[1].iov_base)->flags |= FUSE_HANDLE_KILLPRIV_V2;
+        atomic_store_explicit(&init_unique, 0, memory_order_relaxed);
+    }
+    return writev(fd, iov, count);
+}
+
+enum hf_result hf_serve_open(int fuse, bool may_wait, bool writeback)
+{
+    static const struct fuse_custom_io io = {.read = read_request, .writev = write_reply};
     char name[] = "holdfast-fs";
     char *argv[] = {name, NULL};
     struct fuse_args args = FUSE_ARGS_INIT(1, argv);
-    char path[32];
-    (void)snprintf(path, sizeof path, "/dev/fd/%d", fuse);
+    kernel.writeback = writeback;
     ended_fd = eventfd(0, EFD_CLOEXEC);
+    late_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     session = fuse_session_new(&args, &hf_serve_ops, sizeof hf_serve_ops, NULL);
-    if (ended_fd < 0 || !session || fuse_session_mount(session, path) != 0)
+    if (ended_fd < 0 || late_fd < 0 || !session || fuse_session_custom_io(session, &io, fuse) != 0)
         return HF_FAILED;
     hf_gate_start(session, may_wait);
     kernel.has_inval_all = raise_epoch(); /* an older kernel answers EINVAL; a newer one forgets entries that nobody has yet */
@@ -157,6 +199,16 @@ void hf_serve_give_up(void)
     hf_gate_close(EIO);
     (void)pthread_create(&thread, NULL, answer_what_hangs, NULL);
     (void)pthread_create(&thread, NULL, refuse_all, NULL);
+}
+
+void hf_serve_came_late(void)
+{
+    (void)eventfd_write(late_fd, 1);
+}
+
+int hf_serve_late(void)
+{
+    return late_fd;
 }
 
 int hf_serve_ended(void)

@@ -5,10 +5,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fs/gate.h"
+#include "fs/serve.h"
 #include "fs/tree.h"
 #include "fs/worker.h"
 
@@ -42,8 +45,11 @@ static struct hf_caller caller(fuse_req_t req)
 
 static struct fuse_entry_param param(const struct hf_entry *entry)
 {
-    return (struct fuse_entry_param){
-        .ino = entry->id, .generation = entry->generation, .attr = entry->attr, .attr_timeout = FOR_EVER, .entry_timeout = FOR_EVER};
+    return (struct fuse_entry_param){.ino = entry->id,
+                                     .generation = entry->generation,
+                                     .attr = entry->attr,
+                                     .attr_timeout = hf_tree_attr_keeps(entry->id) ? FOR_EVER : 0,
+                                     .entry_timeout = FOR_EVER};
 }
 
 static void reply_entry(fuse_req_t req, int status, const struct hf_entry *entry)
@@ -57,12 +63,29 @@ static void reply_entry(fuse_req_t req, int status, const struct hf_entry *entry
         hf_tree_forget(entry->id, 1);
 }
 
-static void reply_attr(fuse_req_t req, int status, const struct stat *attr)
+static void reply_attr(fuse_req_t req, fuse_ino_t id, int status, const struct stat *attr)
 {
     if (status < 0)
         reply_status(req, status);
     else
-        (void)fuse_reply_attr(req, attr, FOR_EVER);
+        (void)fuse_reply_attr(req, attr, hf_tree_attr_keeps(id) ? FOR_EVER : 0);
+}
+
+/* What libfuse keeps from us of the request that this thread has in hand: its body as the kernel sent it. */
+static const void *raw_body(void)
+{
+    return (const uint8_t *)hf_gate_request() + sizeof(struct fuse_in_header);
+}
+
+/* [NM-8] Before data or size change. 0, or the answer that was sent. */
+static int lose_privileges(fuse_req_t req, fuse_ino_t id, bool set_id)
+{
+    int lost = hf_tree_lose_privileges(id, set_id);
+    if (lost < 0)
+        reply_status(req, lost);
+    if (lost > 0)
+        hf_serve_attr_moved(id);
+    return lost < 0 ? lost : 0;
 }
 
 static void on_init(void *data, struct fuse_conn_info *conn)
@@ -70,7 +93,7 @@ static void on_init(void *data, struct fuse_conn_info *conn)
     (void)data;
     const unsigned wanted = FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_READDIRPLUS |
                             FUSE_CAP_NO_OPENDIR_SUPPORT | FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_CACHE_SYMLINKS;
-    conn->want = conn->capable & wanted;
+    conn->want = conn->capable & (wanted | (hf_serve_kernel()->writeback ? FUSE_CAP_WRITEBACK_CACHE : 0));
     if (hf_gate_may_wait()) /* a request for pages then belongs to who reads, and ends with a kill; read ahead on nobody's behalf it would hold them for ever */
         conn->want &= ~(unsigned)FUSE_CAP_ASYNC_READ;
     conn->max_write = HF_MAX_IO;
@@ -110,7 +133,7 @@ static void on_getattr(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fil
     struct stat attr;
     (void)file;
     int status = hf_tree_getattr(id, &attr);
-    reply_attr(req, status, &attr);
+    reply_attr(req, id, status, &attr);
 }
 
 static void on_setattr(fuse_req_t req, fuse_ino_t id, struct stat *attr, int to_set, struct fuse_file_info *file)
@@ -123,7 +146,10 @@ static void on_setattr(fuse_req_t req, fuse_ino_t id, struct stat *attr, int to_
                  {FUSE_SET_ATTR_ATIME_NOW, HF_SET_ATIME}, {FUSE_SET_ATTR_MTIME_NOW, HF_SET_MTIME}};
     struct stat ret;
     unsigned set = 0;
+    const struct fuse_setattr_in *in = raw_body();
     (void)file;
+    if ((to_set & FUSE_SET_ATTR_SIZE) && lose_privileges(req, id, (in->valid & FATTR_KILL_SUIDGID) != 0) != 0)
+        return;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (to_set & names[i].fuse)
             set |= names[i].ours;
@@ -133,7 +159,7 @@ static void on_setattr(fuse_req_t req, fuse_ino_t id, struct stat *attr, int to_
     if (to_set & FUSE_SET_ATTR_MTIME_NOW)
         attr->st_mtim.tv_nsec = UTIME_NOW;
     int status = hf_tree_setattr(id, attr, set, &ret);
-    reply_attr(req, status, &ret);
+    reply_attr(req, id, status, &ret);
 }
 
 static void on_readlink(fuse_req_t req, fuse_ino_t id)
@@ -224,6 +250,9 @@ static void on_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 
 static void on_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *file)
 {
+    const struct fuse_open_in *in = raw_body();
+    if ((file->flags & O_TRUNC) && lose_privileges(req, id, (in->open_flags & FUSE_OPEN_KILL_SUIDGID) != 0) != 0)
+        return;
     int status = hf_tree_open(id, file->flags);
     if (status < 0) {
         reply_status(req, status);
@@ -254,12 +283,28 @@ static void on_read(fuse_req_t req, fuse_ino_t id, size_t size, off_t offset, st
 
 static void on_write(fuse_req_t req, fuse_ino_t id, const char *data, size_t size, off_t offset, struct fuse_file_info *file)
 {
+    const struct fuse_write_in *in = raw_body();
     (void)file;
-    ssize_t done = hf_tree_write(id, (uint64_t)offset, (const uint8_t *)data, size);
+    int lost = hf_tree_lose_privileges(id, (in->write_flags & FUSE_WRITE_KILL_SUIDGID) != 0);
+    if (lost > 0)
+        hf_serve_attr_moved(id);
+    ssize_t done = lost < 0 ? lost : hf_tree_write(id, (uint64_t)offset, (const uint8_t *)data, size);
+    if (done == -ENOKEY && file->writepage)
+        hf_serve_came_late();
     if (done < 0)
         reply_status(req, (int)done);
     else
         (void)fuse_reply_write(req, (size_t)done);
+}
+
+/* Asked only where the kernel does not check modes itself: on root's own mount (super/mount.c), which nobody else can enter. */
+static void on_access(fuse_req_t req, fuse_ino_t id, int mask)
+{
+    struct stat attr;
+    int status = hf_tree_getattr(id, &attr);
+    if (status == 0 && (mask & X_OK) && S_ISREG(attr.st_mode) && (attr.st_mode & 0111) == 0)
+        status = -EACCES;
+    reply_status(req, status);
 }
 
 static void on_fsync(fuse_req_t req, fuse_ino_t id, int data_only, struct fuse_file_info *file)
@@ -408,7 +453,7 @@ static void on_ioctl(fuse_req_t req, fuse_ino_t id, unsigned command, void *arg,
     (void)fuse_reply_err(req, ENOTTY);
 }
 
-/* What is not here answers ENOSYS, which the kernel remembers: flush (nothing is pending at close), access (default_permissions), copy_file_range
+/* What is not here answers ENOSYS, which the kernel remembers: flush (nothing is pending at close), copy_file_range
  * (it copies itself), the locks (its own do). */
 const struct fuse_lowlevel_ops hf_serve_ops = {
     .init = on_init,
@@ -430,6 +475,7 @@ const struct fuse_lowlevel_ops hf_serve_ops = {
     .release = on_release,
     .read = on_read,
     .write = on_write,
+    .access = on_access,
     .fsync = on_fsync,
     .fsyncdir = on_fsyncdir,
     .fallocate = on_fallocate,

@@ -2,7 +2,7 @@
  *
  * Objects are named by node ids (1 is the root), which live until hf_tree_forget takes back every count that an entry gave.
  * The contract of each function is the system call's of its name: 0 (or a count, or an offset), else a negative errno. All functions are thread-safe;
- * none keeps a pointer that it was given. What is locked answers -ENOKEY, what is not authentic -EIO. Permissions are the kernel's to check (default_permissions).
+ * none keeps a pointer that it was given. What is locked answers -ENOKEY, what is not authentic -EIO. Permissions are the kernel's to check.
  * Source: spec/30-file.md, spec/31-names.md, spec/35-crash.md. */
 #ifndef HF_FS_TREE_H
 #define HF_FS_TREE_H
@@ -37,6 +37,10 @@ struct hf_tree_kernel {
     void (*inval_all_entries)(void);                          /* returns after, where the kernel can (6.16), else does nothing */
     void (*keys_are_back)(void);                              /* before the first invalidation of an unlock: requests that waited hold pages; may be NULL */
     bool has_inval_all;
+    bool writeback; /* the kernel keeps writes back: it, not the disk, knows the size and times of files that are open for writing */
+    /* Puts a file's content into the kernel's cache, as if it had read it. Unlike the others it is called by a thread that serves an open, with the file's
+     * lock held: nobody has the file open, so no request holds one of its pages, and none can until this open is answered. */
+    void (*store)(uint64_t id, const void *data, size_t len);
 };
 
 /* Opens the vault's root (a directory descriptor, kept). nodes: the shared node map of proto/mount.h or NULL. HEAD_OPEN has not been sent yet: this does it.
@@ -50,6 +54,9 @@ bool hf_tree_names_complete(void);
 int hf_tree_lookup(uint64_t parent, const char *name, struct hf_entry *ret);
 void hf_tree_forget(uint64_t id, uint64_t count);
 int hf_tree_getattr(uint64_t id, struct stat *ret);
+/* False: the kernel must ask again before it uses what it was just told. [CH-20] With write-back it asks before each write, and this stops writes into its
+ * cache to an open file that is locked. */
+bool hf_tree_attr_keeps(uint64_t id);
 
 #define HF_SET_MODE 1u
 #define HF_SET_UID 2u
@@ -59,6 +66,10 @@ int hf_tree_getattr(uint64_t id, struct stat *ret);
 #define HF_SET_MTIME 32u
 /* Times may hold UTIME_NOW in tv_nsec. */
 int hf_tree_setattr(uint64_t id, const struct stat *attr, unsigned set, struct stat *ret);
+
+/* [NM-8] Before a write or a change of size: the file's capabilities go, and with set_id (the caller may not keep them) its set-id bits. 1 when something
+ * went. A new owner takes them away in hf_tree_setattr. */
+int hf_tree_lose_privileges(uint64_t id, bool set_id);
 
 int hf_tree_readlink(uint64_t id, char out[4096]); /* NUL-terminated */
 int hf_tree_mknod(uint64_t parent, const char *name, mode_t mode, dev_t rdev, const struct hf_caller *caller, struct hf_entry *ret); /* regular files too */
@@ -95,6 +106,8 @@ ssize_t hf_tree_listxattr(uint64_t id, char *list, size_t cap);
 int hf_tree_setxattr(uint64_t id, const char *name, const void *value, size_t len, int flags);
 int hf_tree_removexattr(uint64_t id, const char *name);
 
+/* What the kernel has kept back comes now. Never from a thread that serves requests. */
+void hf_tree_write_back(void);
 /* Everything of the epoch becomes durable, the head is advanced. */
 int hf_tree_settle(void);
 /* Milliseconds until a settle is due, -1 when nothing is dirty. */
@@ -103,6 +116,8 @@ int hf_tree_settle_due_ms(void);
 /* Phases of proto/mount.h LOCK: drain (settle until nothing of the classes is pending, invalidate), then drop (keys, plaintext; invalidate again). */
 int hf_tree_lock_drain(uint32_t mask);
 int hf_tree_lock_drop(uint32_t mask);
+/* After hf_serve_late: what a long write has put into the kernel's cache since the drop goes as well. */
+void hf_tree_lock_again(void);
 int hf_tree_unlock(void);
 /* Settles for the last time and closes the head. */
 int hf_tree_close(void);

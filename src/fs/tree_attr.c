@@ -5,6 +5,7 @@
 #include "fs/dirs.h"
 #include "fs/errno.h"
 #include "fs/files.h"
+#include "fs/keyring.h"
 #include "fs/settle.h"
 #include "fs/treepart.h"
 #include "keys/wipe.h"
@@ -44,13 +45,30 @@ static int disk_stat(struct hf_node *node, struct stat *st)
     return !failed && st->st_ino != node->ino ? -EIO : failed;
 }
 
+/* [CH-20] Open, its class's keys taken away. */
+static bool open_and_locked(struct hf_node *node)
+{
+    if (!hf_kernel->writeback || node->kind != HF_NODE_FILE)
+        return false;
+    pthread_rwlock_rdlock(&node->lock);
+    bool is = node->opens > 0 && node->content && !hf_content_unsealed(node->content) && !hf_keyring_has_name(node->class);
+    pthread_rwlock_unlock(&node->lock);
+    return is;
+}
+
+bool hf_tree_attr_keeps(uint64_t id)
+{
+    struct hf_node *node = hf_kernel->writeback ? hf_node_of(id) : NULL;
+    return !node || !open_and_locked(node);
+}
+
 int hf_tree_getattr(uint64_t id, struct stat *ret)
 {
     struct hf_node *node;
     int failed = hf_tree_enter(id, false, &node);
     if (failed)
         return failed;
-    failed = disk_stat(node, ret);
+    failed = open_and_locked(node) ? -ENOKEY : disk_stat(node, ret);
     if (!failed)
         hf_node_attr(node, ret);
     hf_tree_leave();
@@ -143,6 +161,12 @@ static int set_other(struct hf_node *node, const struct stat *from, const struct
     return failed;
 }
 
+/* Set-group-id without execution for the group means something else, and stays. */
+static mode_t without_set_id(mode_t mode)
+{
+    return mode & ~(mode_t)(S_ISUID | (mode & S_IXGRP ? S_ISGID : 0));
+}
+
 static int set_owner_and_mode(struct hf_node *node, const struct stat *attr, unsigned set)
 {
     struct stat from, to;
@@ -150,6 +174,8 @@ static int set_owner_and_mode(struct hf_node *node, const struct stat *attr, uns
     if (failed)
         return failed;
     to = from;
+    if ((set & (HF_SET_UID | HF_SET_GID)) && node->kind == HF_NODE_FILE)
+        to.st_mode = without_set_id(from.st_mode);
     if (set & HF_SET_MODE)
         to.st_mode = (from.st_mode & S_IFMT) | (attr->st_mode & 07777);
     if (set & HF_SET_UID)
@@ -236,4 +262,34 @@ int hf_tree_setattr(uint64_t id, const struct stat *attr, unsigned set, struct s
         hf_node_attr(node, ret);
     hf_tree_leave();
     return failed;
+}
+
+int hf_tree_lose_privileges(uint64_t id, bool set_id)
+{
+    static const char capability[] = "security.capability";
+    static const uint8_t none[32];
+    struct hf_node *file = hf_node_of(id);
+    if (!file)
+        return -ESTALE;
+    int failed = hf_file_use(file, false);
+    if (failed)
+        return failed;
+    mode_t mode = file->set_id;
+    bool may_have = !hf_equal_ct(file->content->meta.xattr_digest, none, sizeof none) && !file->no_capability;
+    hf_file_done(file);
+    int lost = 0;
+    if (set_id && mode != without_set_id(mode)) {
+        struct stat attr = {.st_mode = without_set_id(mode)}, ignored;
+        failed = hf_tree_setattr(id, &attr, HF_SET_MODE, &ignored);
+        lost = 1;
+    }
+    if (!failed && may_have) {
+        failed = hf_tree_removexattr(id, capability);
+        lost = failed ? lost : 1;
+        failed = failed == -ENODATA ? 0 : failed;
+        pthread_rwlock_wrlock(&file->lock);
+        file->no_capability = !failed;
+        pthread_rwlock_unlock(&file->lock);
+    }
+    return failed ? failed : lost;
 }

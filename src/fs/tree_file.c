@@ -9,7 +9,10 @@
 #include "fs/files.h"
 #include "fs/settle.h"
 #include "fs/treepart.h"
+#include "fs/worker.h"
 #include "os/disk.h"
+
+enum { STORE_MAX = 64 * 1024 };
 
 static int use(uint64_t id, bool exclusive, struct hf_node **ret)
 {
@@ -21,8 +24,10 @@ static int use(uint64_t id, bool exclusive, struct hf_node **ret)
 static int change_begin(uint64_t id, struct hf_node **ret)
 {
     int failed = use(id, true, ret);
-    if (!failed)
+    if (!failed) {
         hf_dirty(*ret);
+        (*ret)->stored = false;
+    }
     return failed;
 }
 
@@ -33,6 +38,19 @@ static int change_end(struct hf_node *file, enum hf_result result)
     return -hf_errno(result);
 }
 
+/* A small file's content goes to the kernel with its first open: no read will come. Its lock is held exclusively. */
+static void store(struct hf_node *file)
+{
+    uint8_t *plain = hf_worker()->plain;
+    uint64_t size = file->content->dynamic.size;
+    size_t got = 0;
+    if (file->opens > 0 || file->stored || size == 0 || size > STORE_MAX || hf_kernel->writeback || !hf_kernel->store) /* it could overwrite what was not written back */
+        return;
+    if (hf_content_read(file->content, 0, (size_t)size, plain, &got) == HF_OK && got == size) /* what is damaged is for a read to say */
+        hf_kernel->store(file->id, plain, got);
+    file->stored = true;
+}
+
 int hf_tree_open(uint64_t id, int flags)
 {
     struct hf_node *file;
@@ -41,8 +59,11 @@ int hf_tree_open(uint64_t id, int flags)
         return failed;
     if (flags & O_TRUNC)
         failed = hf_file_truncate(file, 0);
-    if (!failed)
+    if (!failed) {
+        store(file);
+        file->written = file->written || (flags & O_ACCMODE) != O_RDONLY;
         file->opens++;
+    }
     hf_file_done(file);
     if (!failed)
         hf_node_busy(file);

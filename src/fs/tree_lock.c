@@ -15,7 +15,7 @@
 #include "os/disk.h"
 #include "os/file.h"
 
-static const struct hf_tree_kernel *kernel;
+const struct hf_tree_kernel *hf_kernel;
 
 /* A vault whose head was never opened has no root record yet. */
 static enum hf_result make_root_record(struct hf_node *root, struct hf_error *error)
@@ -35,9 +35,9 @@ static enum hf_result make_root_record(struct hf_node *root, struct hf_error *er
     return failed ? hf_fail(error, hf_result_from_errno(-failed), "the vault's root record cannot be made: %s", strerror(-failed)) : HF_OK;
 }
 
-enum hf_result hf_tree_start(int root_fd, void *nodes, const struct hf_tree_kernel *the_kernel, struct hf_error *error)
+enum hf_result hf_tree_start(int root_fd, void *nodes, const struct hf_tree_kernel *kernel, struct hf_error *error)
 {
-    kernel = the_kernel;
+    hf_kernel = kernel;
     HF_TRY(hf_node_start(root_fd, nodes));
     HF_TRY(hf_settle_start(error));
     struct hf_node *root = hf_node_of(HF_TREE_ROOT);
@@ -92,19 +92,19 @@ static void inval_one(struct hf_node *node, void *arg)
     struct sweep *sweep = arg;
     char plain[256];
     if (of_mask(sweep, node->class))
-        kernel->inval_node(node->id);
-    if (kernel->has_inval_all || sweep->drop)
+        hf_kernel->inval_node(node->id);
+    if (hf_kernel->has_inval_all || sweep->drop)
         return;
     uint64_t parent = name_in_mask(node, sweep, plain);
     if (parent)
-        kernel->inval_entry(parent, plain);
+        hf_kernel->inval_entry(parent, plain);
     hf_wipe(plain, sizeof plain);
 }
 
 static void inval(struct sweep *sweep)
 {
-    if (kernel->has_inval_all)
-        kernel->inval_all_entries();
+    if (hf_kernel->has_inval_all)
+        hf_kernel->inval_all_entries();
     hf_node_each(inval_one, sweep);
 }
 
@@ -138,6 +138,7 @@ static void forget_one(struct hf_node *node, void *arg)
     if (node->kind == HF_NODE_DIR)
         return;
     pthread_rwlock_wrlock(&node->lock);
+    node->stored = false;
     if (node->content && of_mask(sweep, node->class))
         hf_content_forget(node->content);
     pthread_rwlock_unlock(&node->lock);
@@ -153,6 +154,45 @@ int hf_tree_lock_drop(uint32_t mask)
     return confirmed ? 0 : -EBUSY;
 }
 
+/* Classes whose keys went. */
+static uint32_t locked_mask(void)
+{
+    uint32_t mask = 0;
+    for (unsigned class = HF_CLASS_FIRST; class <= HF_CLASS_LAST; class++)
+        mask |= hf_keyring_has_name(class) ? 0 : HF_CLASS_BIT(class);
+    return mask;
+}
+
+static void inval_open(struct hf_node *node, void *arg)
+{
+    const struct sweep *sweep = arg;
+    pthread_rwlock_rdlock(&node->lock);
+    bool here = node->opens > 0 && of_mask(sweep, node->class);
+    pthread_rwlock_unlock(&node->lock);
+    if (here)
+        hf_kernel->inval_node(node->id);
+}
+
+void hf_tree_lock_again(void)
+{
+    struct sweep sweep = {.mask = locked_mask()};
+    hf_node_each(inval_open, &sweep);
+}
+
+/* With write-back: what the kernel still has of files that were open for writing. */
+static void write_back(struct hf_node *node, void *arg)
+{
+    (void)arg;
+    if (node->written)
+        hf_kernel->inval_node(node->id);
+}
+
+void hf_tree_write_back(void)
+{
+    if (hf_kernel->writeback)
+        hf_node_each(write_back, NULL);
+}
+
 int hf_tree_unlock(void)
 {
     struct sweep all = {.mask = ~0u, .drop = true};
@@ -160,10 +200,10 @@ int hf_tree_unlock(void)
     if (result != HF_OK)
         return -hf_errno(result);
     hf_scan();
-    if (kernel->keys_are_back)
-        kernel->keys_are_back();
-    if (kernel->has_inval_all)
-        kernel->inval_all_entries();
+    if (hf_kernel->keys_are_back)
+        hf_kernel->keys_are_back();
+    if (hf_kernel->has_inval_all)
+        hf_kernel->inval_all_entries();
     hf_node_each(inval_one, &all); /* attributes and directories as they were seen while locked */
     return 0;
 }

@@ -222,6 +222,7 @@ int hf_tree_create(uint64_t parent, const char *name, mode_t mode, int flags, co
     failed = make_file(dir, dir_fd, name, &place, mode, caller, &birth, &file);
     if (!failed) {
         file->opens++;
+        file->written = true;
         failed = answer(file, 0, ret);
     }
     end(dir, dir_fd, &place, failed);

@@ -425,6 +425,8 @@ int hf_tree_setxattr(uint64_t id, const char *name, const void *value, size_t le
         return failed;
     failed = bearer_open(node, &bearer);
     if (!failed) {
+        if (!bearer.is_dir)
+            node->no_capability = false;
         failed = set(&bearer, name, value, len, flags);
         bearer_close(&bearer);
     }

@@ -5,6 +5,8 @@
 #include "fs/dirs.h"
 #include "fs/node.h"
 
+extern const struct hf_tree_kernel *hf_kernel; /* hf_tree_start's */
+
 /* The node of a request, with hf_ns held until hf_tree_leave. */
 HF_MUST_USE int hf_tree_enter(uint64_t id, bool exclusive, struct hf_node **ret);
 void hf_tree_leave(void);

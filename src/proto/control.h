@@ -4,12 +4,14 @@
  *
  * | request       | descriptors | body | secrets on the channel | reply body |
  * | START         | -           | - | | reads the keybag, asks the element for D, checks the MAC and generation, opens the device section: enclave status. HF_DAMAGED, HF_GONE, HF_UNREACHABLE as found, still with enclave status as body |
- * | CREATE        | secret      | policy | u32 memory_kib (0: auto) | u32 passes | u32 element kind | string tcti | u8 recovery | u8 trusted TPM | -> passcode; <- recovery secret when wanted | vault id 16 |
+ * | CREATE        | secret      | policy | u32 memory_kib (0: auto) | u32 passes | u32 element kind | string tcti | u8 recovery | u8 trusted TPM | u32 measure | u8 sentence | -> passcode, -> sentence when said; <- recovery secret when wanted | vault id 16 | u32 PCRs of measure that nothing was measured into |
  * | UNLOCK        | secret      | - | -> passcode | enclave status (HF_OK), else element numbers in the text |
  * | LOCK          | -           | u32 mask of classes to forget | | - |
  * | PASSCODE      | secret      | - | -> old passcode, -> new passcode | - |
- * | RECOVER       | secret      | u8 test | u32 element kind | string tcti | u8 trusted TPM | -> recovery secret [-> new passcode when not test] | u32 class keys made |
+ * | RECOVER       | secret      | u8 test | u32 element kind | string tcti | u8 trusted TPM | u32 measure | u8 sentence | -> recovery secret [-> new passcode when not test] [-> sentence when said] | u32 class keys made |
  * | NEW_RECOVERY  | secret      | - | -> passcode; <- recovery secret | - |
+ * | RESEAL        | secret      | seal (proto/element.h) | u8 sentence (hf_sentence_change) | -> passcode [-> sentence when new] | - |
+ * | SENTENCE      | secret      | - | <- sentence (empty: none) | - |
  * | ROTATE        | -           | u8 class (0: all that are available) | | u32 generation      needs unlocked |
  * | ERASE         | -           | - | | -    element first, then the keybag, head and everything else in .holdfast; memory last |
  * | STATUS        | -           | - | | enclave status |
@@ -40,14 +42,17 @@ enum hf_control_request {
     HF_CTL_ROTATE,
     HF_CTL_ERASE,
     HF_CTL_STATUS,
-    HF_CTL_SETTINGS
+    HF_CTL_SETTINGS,
+    HF_CTL_RESEAL,
+    HF_CTL_SENTENCE
 };
 
 #define HF_SETTING_GRACE 1u
 #define HF_SETTING_INACTIVITY 2u
 #define HF_SETTING_SCREEN_LOCK 4u
 
-enum hf_secret_message { HF_SECRET_PASSCODE = 1, HF_SECRET_NEW_PASSCODE = 2, HF_SECRET_RECOVERY = 3 };
+enum hf_secret_message { HF_SECRET_PASSCODE = 1, HF_SECRET_NEW_PASSCODE = 2, HF_SECRET_RECOVERY = 3, HF_SECRET_SENTENCE = 4 };
+enum hf_sentence_change { HF_SENTENCE_KEPT = 0, HF_SENTENCE_NEW = 1, HF_SENTENCE_NONE = 2 };
 
 struct hf_enclave_status {
     bool loaded;

@@ -17,6 +17,10 @@ void hf_element_status_write(struct hf_writer *writer, const struct hf_element_s
     hf_write_u32(writer, status->slot);
     hf_write_u32(writer, status->failed_since_success);
     hf_write_string(writer, status->public_json);
+    hf_write_u8(writer, status->fit);
+    hf_write_u8(writer, status->predicted ? 1 : 0);
+    hf_write_u32(writer, status->pcrs);
+    hf_write_u32(writer, status->untouched_pcrs);
 }
 
 void hf_element_status_read(struct hf_reader *reader, struct hf_element_status *ret)
@@ -35,4 +39,27 @@ void hf_element_status_read(struct hf_reader *reader, struct hf_element_status *
     ret->slot = hf_read_u32(reader);
     ret->failed_since_success = hf_read_u32(reader);
     hf_read_string(reader, ret->public_json, sizeof ret->public_json);
+    ret->fit = hf_read_u8(reader);
+    ret->predicted = hf_read_bool(reader);
+    ret->pcrs = hf_read_u32(reader);
+    ret->untouched_pcrs = hf_read_u32(reader);
+    if (ret->fit > HF_FIT_NONE || ret->pcrs >= HF_PCR_BIT(HF_PCR_COUNT) || ret->untouched_pcrs & ~ret->pcrs)
+        hf_reader_reject(reader);
+}
+
+void hf_seal_request_write(struct hf_writer *writer, const struct hf_seal_request *seal)
+{
+    hf_write_u8(writer, seal->how);
+    hf_write_u32(writer, seal->measure);
+    hf_measure_write(writer, &seal->predicted);
+}
+
+void hf_seal_request_read(struct hf_reader *reader, struct hf_seal_request *ret)
+{
+    ret->how = hf_read_u8(reader);
+    ret->measure = hf_read_u32(reader);
+    hf_measure_read(reader, &ret->predicted);
+    if (ret->how > HF_SEAL_PREDICTED || ret->measure > HF_MEASURE_KEEP || (ret->how != HF_SEAL_PRESENT && ret->measure != HF_MEASURE_KEEP) ||
+        (ret->how == HF_SEAL_PREDICTED) != (ret->predicted.mask != 0))
+        hf_reader_reject(reader);
 }

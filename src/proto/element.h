@@ -2,17 +2,20 @@
  *
  * | request    | body                                                                | reply body |
  * | HELLO      | vault id 16 | u32 kind (hf_element_kind; AUTO at creation only) | string tcti | u8 creating | span16 blob | u32 kind | status |
- * | PROVISION  | A 32 | policy: u32 attempts | u32 delay_count | u32 delay_s… | u64 generation | u8 trusted | u32 slot | S 32 | D 32 | span16 blob        (once, when nothing is provisioned) |
+ * | PROVISION  | A 32 | policy: u32 attempts | u32 delay_count | u32 delay_s… | u64 generation | u8 trusted | u32 measure | u32 slot | S 32 | D 32 | span16 blob        (once, when nothing is provisioned) |
  * | RELEASE    | A 32                                                            | S 32; on HF_WRONG_PASSCODE, HF_DELAYED, HF_GONE: status instead |
  * | DEVICE     | -                                                               | D 32 |
- * | PREPARE    | A' 32                                                           | u32 new slot | S' 32 | span16 blob'   (only after a RELEASE that succeeded in this process; old slot stays alive) |
+ * | PREPARE    | A' 32 | seal                                                    | u32 new slot | S' 32 | span16 blob'   (only after a RELEASE that succeeded in this process; old slot stays alive) |
  * | COMMIT     | u32 slot                                                        | -   durable: slot stays, the other is destroyed, failures := 0 for a new slot |
  * | GENERATION | u8 op 0 read, 1 step to | u64 value                             | u64 generation in force  (step only upward) |
  * | STATUS     | -                                                               | status |
  * | ERASE      | -                                                               | -   S and D of both slots destroyed, durably, first of all |
- * | FRESH      | A 32 | policy | u64 generation | u8 trusted | u32 kind | string tcti | as PROVISION: throws away whatever is there for this vault (recover) |
+ * | FRESH      | A 32 | policy | u64 generation | u8 trusted | u32 measure | u32 kind | string tcti | as PROVISION: throws away whatever is there for this vault (recover) |
  * status = u32 kind | u8 state (hf_element_state) | u8 hardware | string vendor | u32 failed | u32 limit | u32 retry_after_s | u8 erases
  *          | u64 generation | u32 current slot | u32 failed since the last success (shown at unlock) | string public (JSON object text of public parts, "{}" for software)
+ *          | u8 software (hf_software_fit) | u8 predicted: a second seal waits for its first unlock | u32 PCRs that are measured | u32 of them: nothing was measured into
+ * seal = u8 how (hf_seal_how) | u32 measure (PRESENT alone; else KEEP) | predicted values (format/measure.h; PREDICTED alone, else none)
+ * measure: a mask of PCRs, 0 none; HF_MEASURE_KEEP: those measured until now (FRESH and PREPARE). Software that the vault is not sealed to: HF_REFUSED.
  * generation at PROVISION and FRESH: the keybag's before the one that will be written (0 at creation): the count starts there. trusted: the owner says that the TPM is hardware. blob: as the keybag holds it.
  * RELEASE counts durably before it judges; success clears the count durably before S is sent. */
 #ifndef HF_PROTO_ELEMENT_H
@@ -23,6 +26,7 @@
 
 #include "base/reader.h"
 #include "base/writer.h"
+#include "format/measure.h"
 
 enum hf_element_request {
     HF_EL_HELLO = 0x0401,
@@ -39,7 +43,18 @@ enum hf_element_request {
 
 enum hf_element_state { HF_ELEMENT_EMPTY = 0, HF_ELEMENT_ACTIVE = 1, HF_ELEMENT_FINISHED = 2 /* limit reached */, HF_ELEMENT_ERASED = 3 };
 
-#define HF_ELEMENT_PUBLIC_MAX 2048
+/* Does the software that runs fit a seal? */
+enum hf_software_fit { HF_FIT_UNMEASURED = 0, HF_FIT_IN_FORCE = 1, HF_FIT_PREDICTED = 2, HF_FIT_NONE = 3 };
+enum hf_seal_how { HF_SEAL_KEEP = 0 /* the seals there are */, HF_SEAL_PRESENT = 1 /* one, to the values in force, or to those there are now */,
+                   HF_SEAL_PREDICTED = 2 /* two: to the values in force, and to these */ };
+
+struct hf_seal_request {
+    uint8_t how;
+    uint32_t measure;
+    struct hf_measure predicted;
+};
+
+#define HF_ELEMENT_PUBLIC_MAX 6144
 
 struct hf_element_status {
     uint32_t kind;
@@ -52,9 +67,15 @@ struct hf_element_status {
     uint32_t slot;
     uint32_t failed_since_success;
     char public_json[HF_ELEMENT_PUBLIC_MAX];
+    uint8_t fit;     /* enum hf_software_fit */
+    bool predicted;  /* a second seal waits */
+    uint32_t pcrs, untouched_pcrs;
 };
 
 void hf_element_status_write(struct hf_writer *writer, const struct hf_element_status *status);
 void hf_element_status_read(struct hf_reader *reader, struct hf_element_status *ret);
+/* Rejects what is outside the layout above. */
+void hf_seal_request_write(struct hf_writer *writer, const struct hf_seal_request *seal);
+void hf_seal_request_read(struct hf_reader *reader, struct hf_seal_request *ret);
 
 #endif

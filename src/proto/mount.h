@@ -36,6 +36,7 @@ enum hf_mount_request {
 
 #define HF_FS_ALLOW_OTHER 1u
 #define HF_FS_READ_ONLY 2u
+#define HF_FS_DATABASES 8u /* the flags of owner.h, shifted by one */
 #define HF_FS_WAIT 4u /* requests that find class complete locked wait for the unlock */
 /* LOCK's how. */
 #define HF_LOCK_DEEP 1u    /* back to before the first unlock */

@@ -2,15 +2,17 @@
  * which the supervisor hands to the enclave unread. Several verbs may follow on one connection. Source: spec/60-processes.md [CH-4].
  *
  * | verb     | descriptors     | body | reply body |
- * | CREATE   | secret          | string vault (absolute) | as CONTROL CREATE's body | u32 … | vault id 16 |
+ * | CREATE   | secret          | string vault (absolute) | as CONTROL CREATE's body | as there |
  * | OPEN     | secret or none  | string vault | string mountpoint | u32 flags (HF_OPEN_*) | as STATUS |
  * | UNLOCK   | secret          | - | as STATUS |
  * | LOCK     | -               | u8 now | - |
  * | CLOSE    | -               | u8 force | - |
  * | STATUS   | -               | string vault (used when not open) | owner status |
  * | PASSCODE | secret          | string vault | - |
- * | RECOVER  | secret          | string vault | u8 test | u32 element kind | string tcti | u8 trusted TPM | u32 classes |
+ * | RECOVER  | secret          | string vault | u8 test | u32 element kind | string tcti | u8 trusted TPM | u32 measure | u8 sentence | u32 classes |
  * | REPLACE  | secret          | string vault | -     a new recovery phrase |
+ * | RESEAL   | secret          | string vault | as CONTROL RESEAL's body | - |
+ * | SENTENCE | secret          | string vault | -     before a passcode is asked for: starts the programs, which refuse other software [EL-21] |
  * | ROTATE   | -               | u8 class | u64 files     (PROGRESS first) |
  * | ERASE    | -               | string vault | - |
  * | CHECK    | -               | - | FINDING messages, then u64 objects | u64 findings |
@@ -42,13 +44,16 @@ enum hf_owner_request {
     HF_OWN_CHECK,
     HF_OWN_WAIT,
     HF_OWN_SECRETS,
-    HF_OWN_SETTINGS
+    HF_OWN_SETTINGS,
+    HF_OWN_RESEAL,
+    HF_OWN_SENTENCE
 };
 
 #define HF_OPEN_LOCKED 1u
 #define HF_OPEN_ALLOW_OTHER 2u
 #define HF_OPEN_READ_ONLY 4u
 #define HF_OPEN_WAIT 8u
+#define HF_OPEN_DATABASES 16u /* --for databases: the kernel gathers writes */
 
 enum hf_vault_state {
     HF_STATE_CLOSED = 0,

@@ -102,9 +102,11 @@ enum hf_result hf_super_mount(struct hf_super *super, uint32_t flags, int *ret_f
         int fuse = hf_disk->openat(AT_FDCWD, "/dev/fuse", O_RDWR | O_CLOEXEC, 0);
         if (fuse < 0)
             return hf_fail(error, HF_UNSUPPORTED, "/dev/fuse: %s; load the fuse module", strerror(-fuse));
+        /* Root's own mount: nobody else can enter, and modes do not hold root back, so the kernel need not check them (which costs a request
+         * after each change of a directory). */
         char options[160];
-        (void)snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=%u,group_id=%u,default_permissions%s", fuse, (unsigned)getuid(),
-                       (unsigned)getgid(), allow_other ? ",allow_other" : "");
+        (void)snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=%u,group_id=%u%s", fuse, (unsigned)getuid(), (unsigned)getgid(),
+                       allow_other ? ",default_permissions,allow_other" : "");
         unsigned long how = MS_NOSUID | MS_NODEV | MS_NOATIME | ((flags & HF_OPEN_READ_ONLY) ? MS_RDONLY : 0);
         if (mount("holdfast", super->mountpoint, "fuse.holdfast", how, options) < 0) {
             int failed = errno;

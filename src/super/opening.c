@@ -56,9 +56,11 @@ void hf_super_ready(struct hf_super *super, struct hf_job *job, const char *path
 static void created(struct hf_super *super, struct hf_job *job, struct hf_answer *answer)
 {
     struct hf_writer body;
-    uint8_t id[16];
+    uint8_t id[16], bytes[32];
+    uint32_t untouched = 0;
     if (answer->verdict.result == HF_OK) {
         hf_read_bytes(&answer->body, id, sizeof id);
+        untouched = hf_read_u32(&answer->body);
         if (hf_reader_end(&answer->body) != HF_OK)
             (void)hf_fail(&answer->verdict, HF_PROTOCOL, "holdfast-enclave: a malformed answer");
     }
@@ -69,8 +71,11 @@ static void created(struct hf_super *super, struct hf_job *job, struct hf_answer
         hf_super_unmake(super, job->made_dir);
     else
         hf_super_detach_vault(super);
-    hf_writer_init(&body, id, sizeof id);
-    body.len = sizeof id;
+    hf_writer_init(&body, bytes, sizeof bytes);
+    if (answer->verdict.result == HF_OK) {
+        hf_write_bytes(&body, id, sizeof id);
+        hf_write_u32(&body, untouched);
+    }
     hf_job_end(super, job, &answer->verdict, &body);
 }
 

@@ -225,6 +225,8 @@ void hf_verb_passcode(struct hf_super *super, struct hf_job *job);
 void hf_verb_recover(struct hf_super *super, struct hf_job *job);
 void hf_verb_replace(struct hf_super *super, struct hf_job *job);
 void hf_verb_settings(struct hf_super *super, struct hf_job *job);
+void hf_verb_reseal(struct hf_super *super, struct hf_job *job);
+void hf_verb_sentence(struct hf_super *super, struct hf_job *job);
 void hf_verb_rotate(struct hf_super *super, struct hf_job *job);
 void hf_verb_erase(struct hf_super *super, struct hf_job *job);
 void hf_verb_secrets(struct hf_super *super, struct hf_job *job);

@@ -152,7 +152,8 @@ void hf_verb_close(struct hf_super *super, struct hf_job *job)
 
 static void status_started(struct hf_super *super, struct hf_job *job, struct hf_answer *answer)
 {
-    if (answer->verdict.result != HF_OK && answer->verdict.result != HF_GONE) /* gone: the status says so itself */
+    /* Gone, or other software than the vault is sealed to: the status says so itself. */
+    if (answer->verdict.result != HF_OK && answer->verdict.result != HF_GONE && answer->verdict.result != HF_REFUSED)
         hf_job_end(super, job, &answer->verdict, NULL);
     else
         hf_status_answer(super, job);
@@ -238,6 +239,45 @@ void hf_verb_settings(struct hf_super *super, struct hf_job *job)
     char path[4096];
     if (read_path(super, job, path))
         hf_super_ready(super, job, path, ask_settings);
+}
+
+/* What the verb's body has behind the path goes on to the enclave as it is. */
+static void ask_reseal(struct hf_super *super, struct hf_job *job, struct hf_answer *answer)
+{
+    if (answer->verdict.result != HF_OK) {
+        hf_job_end(super, job, &answer->verdict, NULL);
+        return;
+    }
+    struct hf_span rest = hf_read_view(&job->body, hf_reader_left(&job->body));
+    hf_job_request(job, HF_CTL_RESEAL);
+    job->gives_secret = true;
+    hf_write_bytes(&job->request, rest.data, rest.len);
+    hf_job_ask(super, job, HF_CHANNEL_ENCLAVE, HF_SUPER_LONG_MS, pass_on);
+}
+
+void hf_verb_reseal(struct hf_super *super, struct hf_job *job)
+{
+    char path[4096];
+    if (read_path(super, job, path))
+        hf_super_ready(super, job, path, ask_reseal);
+}
+
+static void ask_sentence(struct hf_super *super, struct hf_job *job, struct hf_answer *answer)
+{
+    if (answer->verdict.result != HF_OK) {
+        hf_job_end(super, job, &answer->verdict, NULL);
+        return;
+    }
+    hf_job_request(job, HF_CTL_SENTENCE);
+    job->gives_secret = true;
+    hf_job_ask(super, job, HF_CHANNEL_ENCLAVE, HF_SUPER_LONG_MS, pass_on);
+}
+
+void hf_verb_sentence(struct hf_super *super, struct hf_job *job)
+{
+    char path[4096];
+    if (read_path(super, job, path) && ended(super, job))
+        hf_super_ready(super, job, path, ask_sentence);
 }
 
 /* The element may be of another kind now. */

@@ -7,14 +7,14 @@ sys.path.insert(0, os.path.join(root, "tests", "attacks", "element"))
 from attack import *
 
 
-def audit(t, word, **changes):
+def audit(t, word, word_code=None, **changes):
     """word: "yes", or what the reason must say."""
     got = t.e.status()
     element = {"kind": "tpm2", "limit": got["limit"], **(t.public | changes)}
     done = subprocess.run([os.path.join(root, "tools", "audit-element")], input=json.dumps({"element": element}).encode(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           env={"PATH": "/usr/bin:/bin", "TPM2TOOLS_TCTI": t.tpm.tcti, "TSS2_LOG": "all+NONE", "HOME": t.tpm.folder})
     text = done.stdout.decode()
-    check(done.returncode == (0 if word.startswith("yes") else 1) and word in text, f"{word}: exit {done.returncode}: {text}")
+    check(done.returncode == ((0 if word.startswith("yes") else 1) if word_code is None else word_code) and word in text, f"{word}: exit {done.returncode}: {text}")
 
 
 def flipped(text, at=20):
@@ -53,5 +53,36 @@ t.tool("tpm2_nvundefine", t.counter, "-C", "o")
 audit(t, "C: the TPM has no index")
 t.tpm.tool("tpm2_clear", "-c", "p")
 audit(t, "storage key")
+t.close()
+
+# [EL-14] sealed to measured software, in force and predicted
+t = Target(limit=5, measure=1 << 7 | 1 << 11)
+t.tpm.tool("tpm2_pcrextend", f"11:sha256={'33' * 32}")
+result, slot, _, _ = t.e.prepare(t.right, 1, 1 << 7 | 1 << 11)
+check(result == REFUSED, f"not under other software: {t.e.text}")
+audit(t, "nothing was ever measured")
+t.tpm.restart()
+t.tpm.tool("tpm2_pcrextend", f"7:sha256={'11' * 32}")
+t.e.close()
+t.e.start()
+t.right = os.urandom(32)
+check(t.e.hello() == OK and t.e.provision(t.right, policy(5, measure=KEEP), fresh=True)[0] == OK, f"sealed to what runs: {t.e.text}")
+t.public = t.e.status()["public"]
+audit(t, "yes: 0 of 5")
+audit(t, "the software that runs is what it is sealed to", word_code=0)
+for which in ("S", "D"):
+    key = "sealed_public" if which == "S" else "sealed_device_public"
+    audit(t, f"{which}: its policy", **{key: flipped(t.public[key], 30)})
+audit(t, "S: its policy", pcrs={**t.public["pcrs"], "7": "44" * 32})
+audit(t, "S: its policy", measured=False)
+audit(t, "PCR above 15", pcrs={"16": "44" * 32})
+result, slot, _, blob = t.e.prepare(t.right, 2, predicted={11: bytes.fromhex("55" * 32)})
+check(result == OK and t.e.commit(slot) == OK, f"a prediction: {t.e.text}")
+t.public = t.e.status()["public"]
+audit(t, "yes: 0 of 5")
+audit(t, "S (predicted): its policy", sealed_public_predicted=flipped(t.public["sealed_public_predicted"], 30))
+audit(t, "D (predicted): its policy", pcrs_predicted={**t.public["pcrs_predicted"], "11": "66" * 32})
+t.tpm.tool("tpm2_pcrextend", f"11:sha256={'33' * 32}")
+audit(t, "OTHER software runs now", word_code=0)
 t.close()
 close()

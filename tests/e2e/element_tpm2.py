@@ -105,28 +105,6 @@ def two_vaults():
     tpm.close()
 
 
-class Cutter:
-    """Cuts the power at the n-th command from now: kills the element, or element and TPM."""
-
-    def __init__(self, tpm):
-        self.tpm, self.element, self.left, self.both, self.hit = tpm, None, 0, False, False
-
-    def __call__(self, command):
-        if self.left <= 0:
-            return None
-        self.left -= 1
-        if self.left > 0:
-            return None
-        self.hit = True
-        self.element.process.send_signal(signal.SIGKILL)
-        if self.both:
-            self.tpm.process.send_signal(signal.SIGKILL)
-        raise OSError("cut")
-
-    def arm(self, element, at, both):
-        self.element, self.left, self.both, self.hit = element, at, both, False
-
-
 def recover_from_cut(tpm, e, blob, cutter):
     cutter.left = 0
     e.process.wait(10)

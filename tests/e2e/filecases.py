@@ -193,6 +193,42 @@ def modes_and_owners(d):
 
 
 @case
+def lost_privileges(d):
+    """[NM-8] Set-id bits and capabilities go with a write, a change of size, a new owner; by a caller without CAP_FSETID both, by root the capabilities alone."""
+    out = []
+    capability = bytes.fromhex("0100000202000000000000000000000000000000")
+    ways = {"write": lambda p: put(p, b"new", flags=os.O_WRONLY), "append": lambda p: put(p, b"new", flags=os.O_WRONLY | os.O_APPEND),
+            "cut": lambda p: os.truncate(p, 1), "grow": lambda p: os.truncate(p, 100000), "emptied": lambda p: put(p, flags=os.O_WRONLY | os.O_TRUNC),
+            "owner": lambda p: os.chown(p, os.getuid(), os.getgid()), "read": cat}
+    for name, way in ways.items():
+        for mode in (0o6755, 0o2745, 0o4700, 0o755):
+            path = f"{d}/{name}{mode:o}"
+            put(path, b"old content")
+            os.setxattr(path, "user.note", b"stays")
+            if ROOT:
+                os.setxattr(path, "security.capability", capability)
+            os.chmod(path, mode)
+            def bare():
+                """In a child that has no CAP_FSETID (and as a plain user just so)."""
+                pid = os.fork()
+                if pid == 0:
+                    if ROOT:
+                        header, data = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+                        libc.syscall(125, header, data) # capget
+                        data[0] &= ~(1 << 4)
+                        libc.syscall(126, header, data) # capset
+                    way(path)
+                    os._exit(0)
+                return os.waitpid(pid, 0)[1]
+            out.append([name, oct(mode), get(bare), oct(os.stat(path).st_mode), get(os.getxattr, path, "security.capability"), get(os.getxattr, path, "user.note")])
+            if ROOT:
+                os.chmod(path, mode)
+                os.setxattr(path, "security.capability", capability)
+                out.append([get(way, path) is None, oct(os.stat(path).st_mode), get(os.getxattr, path, "security.capability")])
+    return out
+
+
+@case
 def times(d):
     out = []
     put(f"{d}/f", b"x")

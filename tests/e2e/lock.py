@@ -15,10 +15,10 @@ def put(path, data=BLOCK):
     return path
 
 
-def locked_files():
+def locked_files(*more):
     """One lock, everything that was open or cached before it, and the way back."""
     v = Vault(BUILD)
-    v.open()
+    v.open(*more)
     c = v.protected("secret")
     put(v.path("plain"))
     a = put(f"{c}/a", BLOCK * 8)
@@ -94,6 +94,54 @@ def locked_files():
         each.close()
     v.close()
     check(not v.running() and not v.mounted(), "after close nothing runs and nothing is mounted")
+    v.clean()
+
+
+def databases():
+    """[CH-20] The same with the kernel's write-back cache, and what only comes up there."""
+    locked_files("--for", "databases")
+    v = Vault(BUILD)
+    v.open("--for", "databases")
+    c = v.protected("secret")
+    fd = os.open(f"{c}/long", os.O_RDWR | os.O_CREAT, 0o600)
+    outcome, stop = [], threading.Event()
+    def write_on():
+        """Single writes that take long, so that a lock falls into one."""
+        while not stop.is_set():
+            try:
+                outcome.append(os.pwrite(fd, BLOCK * 16384, 0))
+            except OSError as e:
+                outcome.append(errno.errorcode[e.errno])
+                return
+    t = threading.Thread(target=write_on)
+    t.start()
+    check(within(20, lambda: len(outcome) > 1), "long writes succeed before")
+    v.lock()
+    t.join(60)
+    stop.set()
+    check(not t.is_alive() and outcome[-1] == "ENOKEY", f"a long write ends: {outcome[-3:]}")
+    check(within(10, lambda: error_of(os.pread, fd, 100, 0) == "ENOKEY"), "what it had brought since the lock cannot be read back")
+    check(error_of(os.fstat, fd) == "ENOKEY", "GETATTR of an open file that is locked")
+    mapping = error_of(map_file, fd, False, PAGE)
+    v.unlock()
+    check(len(os.pread(fd, PAGE, 0)) == PAGE and os.fstat(fd).st_size % PAGE == 0, f"after the unlock it is read again ({mapping})")
+    os.close(fd)
+    data = os.urandom(3 << 20)
+    put(v.path("gathered"), data)
+    gone = os.open(v.path("gone"), os.O_RDWR | os.O_CREAT)
+    os.write(gone, b"of an unlinked file")
+    os.unlink(v.path("gone"))
+    subprocess.run(["sync", "-f", v.mnt], stderr=subprocess.DEVNULL) # may tell of what the lock refused above
+    check(subprocess.run(["sync", "-f", v.mnt]).returncode == 0, "sync succeeds")
+    check(os.pread(gone, 100, 0) == b"of an unlinked file", "sync with an unlinked file that is written")
+    os.close(gone)
+    put(v.path("gathered2"), data)
+    v.close() # at once: nothing was synced
+    v.open()
+    check(all(open(v.path(n), "rb").read() == data for n in ("gathered", "gathered2")), "a close writes what was gathered")
+    os.remove(v.path("gathered"))
+    v.close()
+    check(v.run("open", v.vault, v.mnt, "--on-lock", "wait", "--for", "databases").returncode == 2, "--on-lock wait excludes it")
     v.clean()
 
 
@@ -395,6 +443,6 @@ def from_outside():
 
 
 import errno, shutil, tempfile
-for part in sys.argv[2:] or ("locked_files", "before_first_unlock", "under_load", "while_unlocking", "in_memory", "from_outside"):
+for part in sys.argv[2:] or ("locked_files", "databases", "before_first_unlock", "under_load", "while_unlocking", "in_memory", "from_outside"):
     globals()[part]()
 finish()

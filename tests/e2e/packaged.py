@@ -289,6 +289,20 @@ open('{fake}/got', 'wb').write(got)
     check(as_user(owner, [os.path.join(bin, "holdfast"), "open", second, mounted, *pin], input="000009\n").returncode in (3, 5), "the tenth is the last")
     run(5, owner, "open", second, mounted, *pin, input="271828\n")
     run(0, owner, "erase", second, "--yes")
+    # measured software: the sentence goes by the enclave's own socket, to its owner alone [EL-21]
+    tpm.tool("tpm2_pcrextend", f"11:sha256={'11' * 32}")
+    measured = vault + "-measured"
+    run(0, owner, "create", measured, "--element", "tpm2", "--tcti", tpm.tcti, "--kdf", "64,1", "--delays", "0", "--measure", "--sentence-fd", "0", "--recovery-file", phrase + "3", *pin, input="314159\nThe otter sleeps\n")
+    asked = run(0, owner, "reseal", measured, "--predict", f"11={'ab' * 32}", *pin, input="314159\n")
+    check("Your sentence: The otter sleeps" in asked.stderr, f"the sentence is shown: {asked.stderr}")
+    now = json.loads(run(0, owner, "status", measured, "--json").stdout)["element"]
+    check(now["measured"] and now["reseal_pending"] and now["software"] == "in-force", f"status: {now}")
+    tpm.tool("tpm2_pcrextend", f"11:sha256={'11' * 32}")
+    run(8, owner, "passcode", measured, *pin, "--new-passcode-fd", "0", input="314159\n161803\n")
+    run(0, owner, "recover", measured, "--element", "tpm2", "--tcti", tpm.tcti, "--recovery-file", phrase + "3", "--new-passcode-fd", "0", input="161803\n")
+    asked = run(0, owner, "passcode", measured, *pin, "--new-passcode-fd", "0", input="161803\n314159\n")
+    check("Your sentence: The otter sleeps" in asked.stderr, f"and kept by a recovery: {asked.stderr}")
+    run(0, owner, "erase", measured, "--yes")
     tpm.close()
 
     # roots of the machine's administrator, which the owner cannot write: a TPM with a certificate is hardware then

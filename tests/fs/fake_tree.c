@@ -507,3 +507,24 @@ int hf_tree_removexattr(uint64_t id, const char *name)
     memset(xattr, 0, sizeof *xattr);
     return 0;
 }
+
+int hf_tree_lose_privileges(uint64_t id, bool set_id)
+{
+    (void)id;
+    (void)set_id;
+    return 0;
+}
+
+bool hf_tree_attr_keeps(uint64_t id)
+{
+    (void)id;
+    return true;
+}
+
+void hf_tree_write_back(void)
+{
+}
+
+void hf_tree_lock_again(void)
+{
+}

@@ -157,8 +157,11 @@ def refusal(code):
     return struct.pack(">HII", 0x8001, 10, code)
 
 
-def policy(attempts, delays=(), generation=0, trusted=False):
-    return struct.pack("<II", attempts, len(delays)) + b"".join(struct.pack("<I", d) for d in delays) + struct.pack("<QB", generation, trusted)
+KEEP = 0x10000
+
+
+def policy(attempts, delays=(), generation=0, trusted=False, measure=0):
+    return struct.pack("<II", attempts, len(delays)) + b"".join(struct.pack("<I", d) for d in delays) + struct.pack("<QBI", generation, trusted, measure)
 
 
 def parse_status(body):
@@ -167,7 +170,12 @@ def parse_status(body):
     failed, limit, retry, erases, generation, slot, since, m = struct.unpack_from("<IIIBQIIH", body, 8 + n)
     at = 8 + n + struct.calcsize("<IIIBQIIH")
     return {"kind": kind, "state": state, "hardware": hardware, "vendor": vendor, "failed": failed, "limit": limit, "retry": retry, "generation": generation,
-            "slot": slot, "since": since, "public": json.loads(body[at:at + m].decode())}
+            "slot": slot, "since": since, "public": json.loads(body[at:at + m].decode()), **dict(zip(("fit", "predicted", "pcrs", "untouched"), struct.unpack_from("<BBII", body, at + m)))}
+
+
+def values(pcrs):
+    """PCRs with their values, as src/format/measure.h has them."""
+    return struct.pack("<H", sum(1 << n for n in pcrs)) + b"".join(pcrs[n] for n in sorted(pcrs))
 
 
 class Element:
@@ -216,9 +224,9 @@ class Element:
         result, body = self.ask(RELEASE, auth)
         return (OK, body) if result == OK else (result, None)
 
-    def prepare(self, auth):
+    def prepare(self, auth, how=0, measure=KEEP, predicted=None):
         """Returns (result, slot, S', blob'). The blob is not taken: that is the keybag's rename."""
-        result, body = self.ask(PREPARE, auth)
+        result, body = self.ask(PREPARE, auth + struct.pack("<BI", how, measure) + values(predicted or {}))
         if result != OK:
             return result, None, None, None
         return result, struct.unpack_from("<I", body)[0], body[4:36], body[38:38 + struct.unpack_from("<H", body, 36)[0]]
@@ -249,3 +257,25 @@ class Element:
         self.close()
         self.start()
         return self.hello()
+
+
+class Cutter:
+    """Cuts the power at the n-th command from now: kills the element, or element and TPM."""
+
+    def __init__(self, tpm):
+        self.tpm, self.element, self.left, self.both, self.hit = tpm, None, 0, False, False
+
+    def __call__(self, command):
+        if self.left <= 0:
+            return None
+        self.left -= 1
+        if self.left > 0:
+            return None
+        self.hit = True
+        self.element.process.send_signal(signal.SIGKILL)
+        if self.both:
+            self.tpm.process.send_signal(signal.SIGKILL)
+        raise OSError("cut")
+
+    def arm(self, element, at, both):
+        self.element, self.left, self.both, self.hit = element, at, both, False

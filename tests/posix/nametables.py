@@ -72,6 +72,8 @@ def calls_by_type(d):
         for call, do in CALLS.items():
             if kind in ("block", "char") and call.startswith("open ") and call != "open path":
                 continue  # the mount is nodev
+            if call in ("trusted", "security") and kind not in ("regular", "dir", "none"):
+                continue  # nothing but files and folders has attributes
             for extra in ("", "/", "/."):
                 if extra and call in ("truncate huge", "security", "utimens bad"):
                     continue

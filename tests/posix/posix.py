@@ -4,7 +4,7 @@ As root also as other users, on a mount with --allow-other. posix.py BUILD [TABL
 import os, sys
 
 from posixkit import ROOT, remove, tables
-import acltables, nametables, permtables, timetables  # they register their tables
+import nametables, permtables, timetables  # they register their tables
 import verdict
 from vaultkit import Vault, check, finish, skip
 
@@ -28,7 +28,7 @@ def main():
     os.umask(0o022)
     wanted = sys.argv[2:]
     vault = Vault(sys.argv[1])
-    vault.open(*(["--allow-other"] if ROOT else ["--acl"]))
+    vault.open(*(["--allow-other"] if ROOT else []))
     for folder in (vault.work, vault.plain, vault.mnt):
         os.chmod(folder, 0o755)
     for function in tables:

@@ -79,7 +79,7 @@ TEST(keybag_round_trip)
     CHECK_INT(view.macced.len, len - 36);
     CHECK(view.macced.data == file);
     CHECK_MEM(view.mac, some_mac, 32);
-    CHECK_MEM(view.header_bytes.data, "HFKEYBAG\x01", 9);
+    CHECK_MEM(view.header_bytes.data, "HFKEYBAG\x02", 9);
 
     header.has_recovery = false;
     header.element_kind = HF_ELEMENT_SOFTWARE;
@@ -89,6 +89,23 @@ TEST(keybag_round_trip)
     CHECK_INT(hf_keybag_parse(HF_SPAN(file, len), &view, NULL), HF_OK);
     CHECK_INT(view.recovery_box.len, 0);
     CHECK_INT(view.header.element_blob_len, 0);
+}
+
+/* [KB-6] */
+TEST(keybag_of_another_format_is_named)
+{
+    static struct hf_keybag_view view;
+    static const uint8_t others[] = {0, 1, 3};
+    struct hf_public_header header = some_header();
+    struct hf_error error;
+    char words[64];
+    size_t len = build_from(&header, file);
+    for (size_t i = 0; i < sizeof others; i++) {
+        file[12] = others[i];
+        CHECK_INT(hf_keybag_parse(HF_SPAN(file, len), &view, &error), HF_DAMAGED);
+        (void)snprintf(words, sizeof words, "format %u, this version reads 2", others[i]);
+        CHECK(strstr(error.text, words) != NULL);
+    }
 }
 
 /* [KB-5] */
@@ -244,6 +261,8 @@ static struct hf_keybag_keys some_keys(uint32_t count)
     fill(keys.unless_open_private, 32, 5);
     fill(keys.recovery_public, 32, 6);
     fill(keys.names_reserved, 32, 7);
+    if (count > 0)
+        (void)snprintf(keys.sentence, sizeof keys.sentence, "d\u00e9j\u00e0 vu");
     return keys;
 }
 
@@ -268,6 +287,7 @@ TEST(keys_round_trip)
         CHECK_MEM(got.unless_open_private, keys.unless_open_private, 32);
         CHECK_MEM(got.recovery_public, keys.recovery_public, 32);
         CHECK_MEM(got.names_reserved, keys.names_reserved, 32);
+        CHECK_STR(got.sentence, keys.sentence);
         CHECK_MEM(&got.policy, &keys.policy, sizeof keys.policy);
     }
 }

@@ -16,7 +16,9 @@ SEALED = b"thirty-two bytes of naive secret"
 def sealed(blob):
     """The sealed objects in a keybag's blob (src/element/tpm2_blob.h): {name: (TPM2B_PUBLIC, TPM2B_PRIVATE)}."""
     (delays,) = struct.unpack_from("<I", blob, 12)
-    at = 16 + 4 * delays + 34 + 4 + 4 + 8 + 8 + 2 * 77
+    at = 16 + 4 * delays + 34 + 4 + 4 + 8 + 8 + 2 * 77 + 1
+    (pcrs,) = struct.unpack_from("<H", blob, at)
+    at += 2 + 32 * bin(pcrs).count("1")
     pieces = []
     for _ in range(4):
         (length,) = struct.unpack_from("<H", blob, at)
@@ -36,14 +38,14 @@ def falls(good, what):
 class Target:
     """A vault's element on a TPM of its own, with the passcode's A (right), S (secret) and D (device) for the judge to compare."""
 
-    def __init__(self, limit=5, answer=None):
+    def __init__(self, limit=5, answer=None, measure=0):
         self.tpm = Swtpm()
         self.relay = Relay(self.tpm, answer)
         self.state = tempfile.mkdtemp(prefix="hf-attack.")
         self.e = Element(build, self.state, os.urandom(16), self.relay.tcti)
         self.right = os.urandom(32)
         check(self.e.hello(True) == OK, f"setting up: {self.e.text}")
-        result, self.secret, self.device = self.e.provision(self.right, policy(limit))
+        result, self.secret, self.device = self.e.provision(self.right, policy(limit, measure=measure))
         check(result == OK and self.e.release(self.right) == (OK, self.secret), f"setting up: {self.e.text}")
         self.public = self.e.status()["public"]
         self.pin, self.counter, self.generation = (self.public[key] for key in ("nv_pin", "nv_counter", "nv_generation"))
