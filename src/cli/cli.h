@@ -14,11 +14,12 @@
 
 #define HF_CLI_PASSCODE_MAX 1024
 #define HF_CLI_STRENGTH_BITS 64.0
+#define HF_CLI_VERB_MAX 8000 /* the supervisor's limit is 8,192 */
 
 struct cli_options {
     const char *words[64]; /* what is no option: the vault, the mountpoint, paths */
     size_t word_count;
-    bool help, json, now, force, locked, foreground, allow_other, databases, yes, test, no_recovery, trust_this_tpm, pinentry;
+    bool help, json, now, force, locked, foreground, allow_other, databases, yes, test, no_recovery, trust_this_tpm, pinentry, all, list, no_freshness;
     int passcode_fd, new_passcode_fd; /* -1: the terminal */
     const char *recovery_file;
     unsigned class; /* 0: none given */
@@ -105,6 +106,9 @@ enum hf_result cli_strong_enough(const struct cli_secret *secret, uint32_t eleme
 enum hf_result cli_secret_open(struct cli_link *link, bool creating, struct hf_error *error);
 enum hf_result cli_secret_send(int end, uint8_t kind, const void *bytes, size_t len, struct hf_error *error);
 
+/* verbs.c: asks for the passcode and sends it. */
+enum hf_result cli_send_passcode(int fd, int end, struct hf_error *error);
+
 /* phrase.c */
 void cli_words(unsigned count, char *out, size_t cap);
 enum hf_result cli_take_recovery(int end, const char *file, struct hf_error *error);
@@ -136,6 +140,8 @@ enum hf_result cli_erase(const struct cli_options *options, struct hf_error *err
 enum hf_result cli_protect(const struct cli_options *options, struct hf_error *error);
 enum hf_result cli_export(const struct cli_options *options, struct hf_error *error);
 enum hf_result cli_check(const struct cli_options *options, struct hf_error *error);
+/* accept.c */
+enum hf_result cli_accept(const struct cli_options *options, struct hf_error *error);
 /* protect.c: the path and, for a directory, everything in it gets the class. */
 enum hf_result cli_protect_path(const char *path, const char *class, struct hf_error *error);
 /* copy.c: attributes, owner, mode, times. */

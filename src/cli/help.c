@@ -11,9 +11,10 @@ static const struct {
                "       [--screen-lock none|complete|after-unlock] [--kdf auto|MIB,PASSES] [--profile plain|personal] [--no-recovery | --recovery-file FILE] [--passcode-fd N] [--trust-this-tpm]\n"
                "       [--measure[=PCRS]] [--sentence-fd N]",
      "Makes a vault in an absent or empty directory and shows its recovery phrase, this once. Without a TPM a strong passphrase is needed."},
-    {"open", "open VAULT MOUNTPOINT [--passcode-fd N] [--locked] [--foreground] [--allow-other] [--on-lock fail|wait] [--for files|databases]",
+    {"open", "open VAULT MOUNTPOINT [--passcode-fd N] [--locked] [--foreground] [--allow-other] [--on-lock fail|wait] [--for files|databases] [--no-freshness]",
      "Starts the programs, unlocks and mounts. --locked: before the first unlock. --foreground: waits until it is closed. --on-lock wait: what needs class complete while locked waits for the unlock.\n"
-     "--for databases: the kernel gathers small writes until fsync or some seconds; faster for databases, slower for many small files."},
+     "--for databases: the kernel gathers small writes until fsync or some seconds; faster for databases, slower for many small files.\n"
+     "--no-freshness is for measuring alone: what was put back is not noticed, and the vault is read-only after it until `accept --all`."},
     {"unlock", "unlock VAULT [--passcode-fd N]", "Unlocks an open vault."},
     {"lock", "lock VAULT [--now]", "Takes the keys of class complete away after the grace period, or at once with --now."},
     {"close", "close VAULT [--force]", "Unmounts and stops everything. --force: also when files are in use; they fail from then on."},
@@ -31,6 +32,8 @@ static const struct {
     {"erase", "erase VAULT [--yes]", "Destroys all keys at once, the recovery keybag included. Needs no passcode. There is no way back."},
     {"export", "export VAULT DIR [--passcode-fd N]", "Copies everything as plain files. Exit 7 when something could not be read; the rest is there."},
     {"check", "check VAULT [--json] [--passcode-fd N]", "Authenticates everything that can be and names damage by path. Exit 7 when there is some."},
+    {"accept", "accept VAULT PATH... | --all | --list [--passcode-fd N]",
+     "Takes files, names and directories that are not as the vault last saw them (check names them) for good as they are now, by the passcode. --list: what was accepted so far."},
     {"passphrase", "passphrase [--words N]", "Prints a passphrase of N (6 to 24) random words, 11 bits each."},
 };
 

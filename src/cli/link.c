@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "os/disk.h"
@@ -154,6 +155,19 @@ void cli_begin(struct cli_link *link, struct hf_writer *writer, uint16_t verb)
     hf_message_begin(writer, link->out, sizeof link->out, verb);
 }
 
+static void show_acceptance(const char *path, const char *what)
+{
+    char when[40] = "";
+    unsigned long long seconds = 0, changed = 0;
+    struct tm broken;
+    if (sscanf(what, "%llu %llu", &seconds, &changed) != 2)
+        return;
+    time_t at = (time_t)seconds;
+    if (localtime_r(&at, &broken))
+        (void)strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", &broken);
+    (void)printf("%s  %llu entries  %s\n", when, changed, path);
+}
+
 static void show_finding(struct hf_reader *reader, bool json)
 {
     static char path[4096];
@@ -164,6 +178,10 @@ static void show_finding(struct hf_reader *reader, bool json)
     hf_read_string(reader, what, sizeof what);
     if (hf_reader_end(reader) != HF_OK)
         return;
+    if (severity == 0) { /* an acceptance: when, how much, what */
+        show_acceptance(path, what);
+        return;
+    }
     if (!json) {
         (void)printf("%s: %s\n", path, what);
         return;

@@ -12,7 +12,7 @@ static const struct verb {
     enum hf_result (*run)(const struct cli_options *options, struct hf_error *error);
 } verbs[] = {
     {"create", " pinentry element= tcti= attempts= delays= grace= inactivity= screen-lock= kdf= profile= no-recovery trust-this-tpm recovery-file= passcode-fd= measure? sentence-fd= ", cli_create},
-    {"open", " pinentry passcode-fd= locked foreground allow-other on-lock= for= ", cli_open},
+    {"open", " pinentry passcode-fd= locked foreground allow-other on-lock= for= no-freshness ", cli_open},
     {"unlock", " pinentry passcode-fd= ", cli_unlock},
     {"lock", " now ", cli_lock},
     {"close", " force ", cli_close},
@@ -27,6 +27,7 @@ static const struct verb {
     {"erase", " yes ", cli_erase},
     {"export", " pinentry passcode-fd= ", cli_export},
     {"check", " pinentry json passcode-fd= ", cli_check},
+    {"accept", " pinentry all list passcode-fd= ", cli_accept},
     {"passphrase", " words= ", NULL},
 };
 

@@ -33,9 +33,25 @@ void cli_json_string(const char *text)
 
 static const char *verb_name(unsigned verb)
 {
-    static const char *const names[] = {"create", "open", "unlock", "lock", "close", "status", "passcode", "recover", "recovery", "rotate", "erase", "check", "wait", "secrets", "settings", "reseal", "sentence"};
+    static const char *const names[] = {"create", "open", "unlock", "lock", "close", "status", "passcode", "recover", "recovery", "rotate", "erase", "check", "wait", "secrets", "settings", "reseal", "sentence", "accept"};
     unsigned at = verb - HF_OWN_CREATE;
     return at < sizeof names / sizeof names[0] ? names[at] : "unknown";
+}
+
+static const char *freshness_name(unsigned freshness)
+{
+    static const char *const names[] = {"sound", "lost", "older", "untended", "off"};
+    return freshness < sizeof names / sizeof names[0] ? names[freshness] : "unknown";
+}
+
+static const char *freshness_text(unsigned freshness)
+{
+    switch (freshness) {
+    case HF_FRESHNESS_LOST: return "its index is missing or damaged (was the vault copied or restored in part?)";
+    case HF_FRESHNESS_OLDER: return "its index and its head are of different times (one was put back, or restored alone)";
+    case HF_FRESHNESS_UNTENDED: return "it was open with --no-freshness";
+    default: return NULL;
+    }
 }
 
 static void print_json(const struct hf_owner_status *status)
@@ -96,6 +112,7 @@ static void print_json(const struct hf_owner_status *status)
         (void)printf(",\"under_way\":\"%s\"", verb_name(status->under_way));
     else
         (void)printf(",\"under_way\":null");
+    (void)printf(",\"freshness\":\"%s\"", freshness_name(status->freshness));
     (void)printf(",\"version\":\"%s\",\"enclave_sha256\":", HF_VERSION);
     if (status->enclave_sha256[0])
         cli_json_string(status->enclave_sha256);
@@ -142,6 +159,10 @@ static void print_human(const struct hf_owner_status *status)
     if (status->under_way)
         (void)printf(" (%s is under way)", verb_name(status->under_way));
     (void)printf("\n");
+    if (freshness_text(status->freshness))
+        (void)printf("freshness: read-only: %s; look at it, then `holdfast accept %s --all`\n", freshness_text(status->freshness), status->vault);
+    else if (status->freshness == HF_FRESHNESS_OFF)
+        (void)printf("freshness: off (--no-freshness): for measuring alone\n");
     if (element->kind == HF_ELEMENT_TPM2)
         (void)printf("element: guesses counted by %s%s\n", element->vendor[0] ? element->vendor : "TPM", trust_words(element));
     else if (element->kind == HF_ELEMENT_SOFTWARE)

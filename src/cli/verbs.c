@@ -128,6 +128,11 @@ static enum hf_result ask_and_send(const char *prompt, int fd, int end, struct h
     return result;
 }
 
+enum hf_result cli_send_passcode(int fd, int end, struct hf_error *error)
+{
+    return ask_and_send("Passcode", fd, end, error);
+}
+
 static enum hf_result read_status(struct hf_reader *body, struct hf_owner_status *ret, struct hf_error *error)
 {
     memset(ret, 0, sizeof *ret);
@@ -156,13 +161,13 @@ enum hf_result cli_open_at(struct cli_link *link, const char *mountpoint, const 
     if (!options->locked) {
         HF_TRY(cli_show_sentence(link, error));
         HF_TRY(cli_secret_open(link, false, error));
-        HF_TRY(ask_and_send("Passcode", options->passcode_fd, link->secret, error));
+        HF_TRY(cli_send_passcode(options->passcode_fd, link->secret, error));
     }
     cli_begin(link, &request, HF_OWN_OPEN);
     hf_write_string(&request, link->vault);
     hf_write_string(&request, path);
     hf_write_u32(&request, (options->locked ? HF_OPEN_LOCKED : 0) | (options->allow_other ? HF_OPEN_ALLOW_OTHER : 0) | (options->databases ? HF_OPEN_DATABASES : 0) |
-                               (options->wait ? HF_OPEN_WAIT : 0));
+                               (options->wait ? HF_OPEN_WAIT : 0) | (options->no_freshness ? HF_OPEN_NO_FRESHNESS : 0));
     HF_TRY(cli_call(link, &request, options->locked ? -1 : link->handed, false, error, &body));
     HF_TRY(read_status(&body, &status, error));
     tell_failures(&status);
@@ -199,7 +204,7 @@ static enum hf_result unlock_at(const struct cli_options *options, struct hf_err
     HF_TRY(cli_connect_living(&the_link, options->words[0], error));
     HF_TRY(cli_show_sentence(&the_link, error));
     HF_TRY(cli_secret_open(&the_link, false, error));
-    HF_TRY(ask_and_send("Passcode", options->passcode_fd, the_link.secret, error));
+    HF_TRY(cli_send_passcode(options->passcode_fd, the_link.secret, error));
     cli_begin(&the_link, &request, HF_OWN_UNLOCK);
     HF_TRY(cli_call(&the_link, &request, the_link.handed, false, error, &body));
     HF_TRY(read_status(&body, &status, error));
@@ -426,7 +431,7 @@ static enum hf_result replace_at(const struct cli_options *options, struct hf_er
     HF_TRY(cli_connect(&the_link, options->words[1], false, error));
     HF_TRY(cli_show_sentence(&the_link, error));
     HF_TRY(cli_secret_open(&the_link, false, error));
-    HF_TRY(ask_and_send("Passcode", options->passcode_fd, the_link.secret, error));
+    HF_TRY(cli_send_passcode(options->passcode_fd, the_link.secret, error));
     cli_begin(&the_link, &request, HF_OWN_REPLACE);
     hf_write_string(&request, the_link.vault);
     HF_TRY(cli_call(&the_link, &request, the_link.handed, false, error, &body));

@@ -35,7 +35,9 @@ enum hf_kdf_context {
     HF_KDF_TRY_CACHE = 21,        /* key random per start, info passcode -> 32-byte tag of a wrong try */
     HF_KDF_NONCE_CHECK = 22,      /* reserved */
     HF_KDF_SYMLINK_KEY = 23,      /* key first half of the name key, info empty -> 64-byte SIV key for link targets */
-    HF_KDF_INDEX_TAG = 24,        /* reserved for the freshness index */
+    HF_KDF_INDEX_WRAP = 24,       /* key meta key, info nonce -> 32-byte AEAD key || 32-byte commitment: the freshness index's own keys */
+    HF_KDF_INDEX_RECORD = 25,     /* key the index's seal key, info nonce -> 32-byte AEAD key || 32-byte commitment */
+    HF_KDF_INDEX_TIP = 26,        /* key the index's seal key, info the header, or the tip before || the record's tag and commitment -> 32 bytes */
     HF_KDF_MORE_NAMES = 27        /* key meta key, info file id || record number u32 || slots -> 32-byte digest of a file's further names */
 };
 

@@ -48,7 +48,10 @@ enum hf_result hf_head_adopt(const struct hf_device_key *key, const uint8_t vaul
 enum hf_result hf_head_request(struct hf_enclave *e, uint16_t request, struct hf_exchange *x)
 {
     struct hf_head head;
+    uint8_t tips[HF_HEAD_TIPS_LEN];
     uint32_t epoch = request == HF_KEYS_HEAD_OPEN ? 0 : hf_read_u32(&x->in);
+    if (request == HF_KEYS_HEAD_SETTLE)
+        hf_read_bytes(&x->in, tips, sizeof tips);
     if (hf_reader_end(&x->in) != HF_OK)
         return HF_PROTOCOL;
     if (!e->device)
@@ -62,11 +65,14 @@ enum hf_result hf_head_request(struct hf_enclave *e, uint16_t request, struct hf
         HF_TRY(save(&e->device_key, &head));
         hf_write_u32(&x->out, head.settled);
         hf_write_u8(&x->out, (uint8_t)found);
+        hf_write_bytes(&x->out, head.tips, sizeof head.tips);
         return HF_OK;
     }
     if (found != HF_HEAD_OPEN || (request == HF_KEYS_HEAD_SETTLE ? epoch <= head.settled : epoch < head.settled))
         return HF_PROTOCOL;
     head.settled = epoch;
+    if (request == HF_KEYS_HEAD_SETTLE)
+        memcpy(head.tips, tips, sizeof head.tips);
     if (request == HF_KEYS_HEAD_CLOSE)
         head.state = HF_HEAD_CLOSED;
     return save(&e->device_key, &head);

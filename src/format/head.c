@@ -5,7 +5,7 @@
 #include "base/reader.h"
 #include "base/writer.h"
 
-static const char magic[8] = {'H', 'F', 'H', 'E', 'A', 'D', '0', '1'};
+static const char magic[8] = {'H', 'F', 'H', 'E', 'A', 'D', '0', '2'};
 
 enum hf_result hf_head_parse(struct hf_span bytes, struct hf_head *ret)
 {
@@ -16,6 +16,7 @@ enum hf_result hf_head_parse(struct hf_span bytes, struct hf_head *ret)
     hf_read_bytes(&reader, head.vault_id, sizeof head.vault_id);
     head.settled = hf_read_u32(&reader);
     head.state = hf_read_u32(&reader);
+    hf_read_bytes(&reader, head.tips, sizeof head.tips);
     hf_read_bytes(&reader, head.mac, sizeof head.mac);
     HF_TRY(hf_reader_end(&reader));
     if (memcmp(mark.data, magic, sizeof magic) != 0 || head.state < HF_HEAD_FRESH || head.state > HF_HEAD_CLOSED)
@@ -32,6 +33,7 @@ void hf_head_encode(const struct hf_head *head, uint8_t out[HF_HEAD_LEN])
     hf_write_bytes(&writer, head->vault_id, sizeof head->vault_id);
     hf_write_u32(&writer, head->settled);
     hf_write_u32(&writer, head->state);
+    hf_write_bytes(&writer, head->tips, sizeof head->tips);
     HF_ASSERT(writer.len == HF_HEAD_MACCED_LEN);
     hf_write_bytes(&writer, head->mac, sizeof head->mac);
     HF_ASSERT(hf_writer_end(&writer) == HF_OK && writer.len == HF_HEAD_LEN);

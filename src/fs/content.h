@@ -54,6 +54,7 @@ struct hf_content {
     uint64_t writes;           /* page encryptions under the current generation; dynamic.writes, on disk, runs ahead of it */
     uint64_t length, reach;    /* of the disk's file: as it is, and at least that much of it is durable */
     uint64_t ragged, ragged_next, ragged_seen; /* the page in which the durable length ends, and a later one that may be; UINT64_MAX: none */
+    uint64_t version;          /* of the sealed part, as last read or written, or (32 bits) as the freshness index has it; 0: not known. Outlives hf_content_forget */
     uint64_t found;            /* the size at unsealing: what was there may be promised to someone */
     uint64_t size_seen, length_seen;
     uint32_t gen_seen;

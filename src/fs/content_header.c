@@ -278,6 +278,7 @@ enum hf_result hf_content_unseal(struct hf_content *content)
     enum hf_result result = load(content);
     if (result == HF_OK) {
         content->writes = content->dynamic.writes;
+        content->version = content->dynamic.version;
         content->found = content->dynamic.size;
         content->in_window = content->in_window || content->dynamic.epoch > hf_settled;
         result = fit_length(content);
@@ -346,6 +347,7 @@ enum hf_result hf_content_put_header(struct hf_content *content, uint32_t epoch)
     }
     hf_page_head_encode(&head, page + HF_HEAD_OFFSET);
     HF_TRY(hf_content_put_pages(content, 0, page, 1, HF_HEADER_LEN + head.len));
+    content->version = content->dynamic.version;
     content->header_due = false;
     return HF_OK;
 }

@@ -12,6 +12,7 @@
 #include "base/reader.h"
 #include "base/writer.h"
 #include "format/class.h"
+#include "fs/accept.h"
 #include "fs/death.h"
 #include "fs/detach.h"
 #include "fs/gate.h"
@@ -62,7 +63,7 @@ static enum hf_result on_start(struct control *c, struct exchange *x)
     char mountpoint[PATH_CAP];
     uint32_t flags = hf_read_u32(&x->in);
     hf_read_string(&x->in, mountpoint, sizeof mountpoint);
-    if (hf_reader_end(&x->in) != HF_OK || (flags & ~(HF_FS_ALLOW_OTHER | HF_FS_READ_ONLY | HF_FS_WAIT | HF_FS_DATABASES)) ||
+    if (hf_reader_end(&x->in) != HF_OK || (flags & ~(HF_FS_ALLOW_OTHER | HF_FS_READ_ONLY | HF_FS_WAIT | HF_FS_DATABASES | HF_FS_NO_FRESHNESS)) ||
         ((flags & HF_FS_WAIT) && (flags & HF_FS_DATABASES)))
         return HF_PROTOCOL;
     c->state = FAILED;
@@ -71,7 +72,7 @@ static enum hf_result on_start(struct control *c, struct exchange *x)
     enum hf_result result = hf_keyring_start(HF_FD_FS_ENCLAVE);
     if (result != HF_OK)
         return hf_fail(&x->error, result, "the enclave gives no class keys: %s", hf_result_text(result));
-    HF_TRY(hf_tree_start(HF_FD_FS_ROOT, c->nodes, hf_serve_kernel(), &x->error));
+    HF_TRY(hf_tree_start(HF_FD_FS_ROOT, c->nodes, hf_serve_kernel(), (flags & HF_FS_NO_FRESHNESS) != 0, &x->error));
     HF_TRY(hf_serve_start());
     c->state = SERVING;
     return HF_OK;
@@ -138,6 +139,7 @@ static enum hf_result on_status(struct control *c, struct exchange *x)
     hf_write_u32(&x->out, counts.open_unless_open);
     hf_write_u64(&x->out, counts.nodes);
     hf_write_u64(&x->out, counts.dirty);
+    hf_write_u8(&x->out, counts.freshness);
     return HF_OK;
 }
 
@@ -161,20 +163,24 @@ static void send_note(const struct hf_writer *message)
         hf_tree_stop();
 }
 
-static void send_finding(void *arg, const char *path, const char *what)
+static void send_finding_as(uint8_t severity, const char *path, const char *what)
 {
-    static const uint8_t damage = 1;
     uint8_t buffer[MESSAGE_MAX];
     char cut[PATH_CAP];
     struct hf_writer message;
-    (void)arg;
     (void)snprintf(cut, sizeof cut, "%s", path);
     hf_message_begin(&message, buffer, sizeof buffer, HF_FS_FINDING);
-    hf_write_u8(&message, damage);
+    hf_write_u8(&message, severity);
     hf_write_string(&message, cut);
     (void)snprintf(cut, sizeof cut, "%s", what);
     hf_write_string(&message, cut);
     send_note(&message);
+}
+
+static void send_finding(void *arg, const char *path, const char *what)
+{
+    (void)arg;
+    send_finding_as(1, path, what);
 }
 
 static void send_progress(void *arg, uint64_t done, const char *what)
@@ -228,6 +234,67 @@ static enum hf_result on_check(struct control *c, struct exchange *x)
     return HF_OK;
 }
 
+static void send_acceptance(void *arg, uint64_t time, const char *path, uint64_t changed)
+{
+    char what[80];
+    (void)arg;
+    (void)snprintf(what, sizeof what, "%llu %llu", (unsigned long long)time, (unsigned long long)changed);
+    send_finding_as(0, path[0] ? path : "/", what);
+}
+
+/* The paths lie in the request's buffer, which no other request takes while the job runs. */
+static enum hf_result run_accept(struct control *c, struct exchange *x)
+{
+    char path[PATH_CAP];
+    uint64_t changed = 0, findings = 0, all_changed = 0;
+    uint8_t what = hf_read_u8(&x->in);
+    uint16_t count = hf_read_u16(&x->in);
+    (void)c;
+    if (what == HF_ACCEPT_LIST) {
+        int status = hf_tree_accepted(send_acceptance, NULL);
+        if (status == -EIO)
+            return hf_fail(&x->error, HF_DAMAGED, "the record of what was accepted (.holdfast/accepted) is altered, cut or missing");
+        if (status < 0)
+            return failed(x, status, "the record of what was accepted (.holdfast/accepted) cannot be read");
+    }
+    for (uint16_t i = 0; i < (what == HF_ACCEPT_ALL ? 1 : count); i++) {
+        uint64_t unsound = 0;
+        path[0] = '\0';
+        if (what == HF_ACCEPT_PATHS)
+            hf_read_string(&x->in, path, sizeof path);
+        int status = x->in.failed ? -EINVAL : hf_tree_accept(path, &changed, &unsound);
+        if (status == -EROFS)
+            return hf_fail(&x->error, HF_DAMAGED, "the freshness index is not sound: only everything can be accepted (--all)");
+        if (what == HF_ACCEPT_ALL && status < 0)
+            return failed(x, status, "not accepted: a class is locked, or the index (.holdfast/index) cannot be written");
+        if (status == -EIO)
+            send_finding(NULL, path, "not accepted: what is above it is not as the vault last saw it; accept that first");
+        else if (status < 0)
+            send_finding(NULL, path, strerror(-status));
+        if (unsound > 0)
+            send_finding(NULL, path, "some of it is damaged and stays refused; check names it");
+        findings += status < 0 || unsound > 0;
+        all_changed += status < 0 ? 0 : changed;
+    }
+    hf_write_u64(&x->out, all_changed);
+    hf_write_u64(&x->out, findings);
+    return HF_OK;
+}
+
+static enum hf_result on_accept(struct control *c, struct exchange *x)
+{
+    struct hf_reader look = x->in;
+    char path[PATH_CAP];
+    uint8_t what = hf_read_u8(&look);
+    uint16_t count = hf_read_u16(&look);
+    for (uint16_t i = 0; i < count && !look.failed; i++)
+        hf_read_string(&look, path, sizeof path);
+    if (hf_reader_end(&look) != HF_OK || what > HF_ACCEPT_LIST || (what == HF_ACCEPT_PATHS) != (count > 0))
+        return HF_PROTOCOL;
+    c->job = run_accept;
+    return HF_OK;
+}
+
 static enum hf_result on_rotate(struct control *c, struct exchange *x)
 {
     uint8_t class = hf_read_u8(&x->in);
@@ -252,6 +319,7 @@ static const struct rule {
     {HF_FS_STATUS, SERVING | CLOSED, on_status},
     {HF_FS_CHECK, SERVING, on_check},   /* begins a job, */
     {HF_FS_ROTATE, SERVING, on_rotate}, /* which replies when it ends */
+    {HF_FS_ACCEPT, SERVING, on_accept},
     {HF_FS_CLOSE, SERVING, on_close},
 };
 
@@ -286,9 +354,10 @@ static void *run_job(void *arg)
     return NULL;
 }
 
-static void begin_job(struct control *c)
+static void begin_job(struct control *c, const struct exchange *x)
 {
     memset(&c->job_exchange, 0, sizeof c->job_exchange);
+    c->job_exchange.in = x->in;
     hf_writer_init(&c->job_exchange.out, c->job_body, sizeof c->job_body);
     pthread_attr_t attributes;
     c->job_runs = pthread_attr_init(&attributes) == 0;
@@ -326,7 +395,7 @@ static void serve_one(struct control *c)
     if (result == HF_OK)
         result = handle(c, &x);
     if (result == HF_OK && c->job)
-        begin_job(c);
+        begin_job(c, &x);
     else
         reply(result, &x);
     hf_worker_between();

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "fs/errno.h"
+#include "fs/fresh.h"
 #include "fs/keyring.h"
 #include "fs/settle.h"
 #include "keys/wipe.h"
@@ -172,8 +173,10 @@ int hf_dir_record_commit(struct hf_node *dir, int dir_fd, const struct hf_dir_re
     failed = hf_disk->renameat2(dir_fd, next_name, dir_fd, record_name, 0);
     hf_lend_back(dir_fd, lent);
     keep_mtime(dir_fd, &st);
-    if (!failed)
+    if (!failed) {
         dir->dir.record = *record;
+        hf_fresh_dir_moved_on(dir);
+    }
     return failed;
 }
 
@@ -212,13 +215,11 @@ static int open_dir(struct hf_node *dir)
     return 0;
 }
 
-static int load_dir(struct hf_node *dir)
+static int load_record(struct hf_node *dir)
 {
     char name[256] = "";
     uint8_t parent_id[HF_DIR_ID_LEN];
-    int failed = open_dir(dir);
-    if (failed || dir->dir.loaded)
-        return failed;
+    int failed = 0;
     if (dir->id == HF_TREE_ROOT)
         return record_load(dir, no_parent, name);
     if (!dir->parent)
@@ -232,6 +233,18 @@ static int load_dir(struct hf_node *dir)
     if (!failed)
         failed = record_load(dir, parent_id, name);
     hf_wipe(name, sizeof name);
+    return failed;
+}
+
+static int load_dir(struct hf_node *dir)
+{
+    int failed = open_dir(dir);
+    if (failed || dir->dir.loaded)
+        return failed;
+    failed = load_record(dir);
+    if (!failed)
+        failed = hf_fresh_dir(dir);
+    dir->dir.loaded = !failed;
     return failed;
 }
 
@@ -311,6 +324,12 @@ static int look(int dir_fd, struct hf_place *place)
     return failed == -ENOENT ? 0 : failed;
 }
 
+int hf_place_always(struct hf_node *dir, const char *name, uint32_t generation, struct hf_place *ret)
+{
+    ret->exists = false;
+    return encode(dir, name, ret, generation);
+}
+
 int hf_place_make(struct hf_node *dir, const char *name, bool always, struct hf_place *ret)
 {
     ret->exists = false;
@@ -367,6 +386,17 @@ int hf_dir_plain(struct hf_node *dir, int dir_fd, const char *backing, char out[
             return 0;
     }
     return -hf_errno(result);
+}
+
+bool hf_place_is_always(struct hf_node *dir, int dir_fd, const char *backing)
+{
+    struct hf_place usual;
+    char plain[256];
+    if (dir->id != HF_TREE_ROOT || hf_dir_plain(dir, dir_fd, backing, plain) != 0)
+        return false;
+    bool always = encode(dir, plain, &usual, 0) != 0 || strcmp(usual.backing, backing) != 0;
+    hf_wipe(plain, sizeof plain);
+    return always;
 }
 
 int hf_node_plain(struct hf_node *node, char out[256])

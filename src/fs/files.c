@@ -9,6 +9,7 @@
 
 #include "fs/dirs.h"
 #include "fs/errno.h"
+#include "fs/fresh.h"
 #include "fs/morenames.h"
 #include "fs/settle.h"
 #include "fs/xattrs.h"
@@ -111,6 +112,7 @@ void hf_slot_add(struct hf_node *file, const uint8_t slot[HF_SLOT_LEN])
 {
     struct hf_file_meta *meta = &file->content->meta;
     file->stale = true;
+    file->names_epoch = hf_epoch_now();
     if (meta->current + meta->old == (int)HF_SLOTS) {
         hf_more_add(file, slot);
         return;
@@ -133,10 +135,13 @@ void hf_slot_drop(struct hf_node *file, const uint8_t slot[HF_SLOT_LEN])
         meta->current--;
         meta->old++;
         file->stale = true;
+        file->names_epoch = hf_epoch_now();
         return;
     }
-    if (hf_more_drop(file, slot))
-        file->stale = true;
+    if (!hf_more_drop(file, slot))
+        return;
+    file->stale = true;
+    file->names_epoch = hf_epoch_now();
 }
 
 void hf_slots_settled(struct hf_node *file)
@@ -220,16 +225,23 @@ int hf_file_bind(struct hf_node *file)
     }
     if (result != HF_OK)
         return -hf_errno(result);
-    file->bound = fits;
+    failed = fits ? hf_fresh_bind(file, slot) : -EIO;
+    file->bound = !failed;
     hf_file_mode_is(file, st.st_mode);
-    return fits ? 0 : -EIO;
+    return failed;
 }
 
 int hf_file_ready(struct hf_node *file)
 {
     int failed = hf_file_bind(file);
+    bool unsealed = !failed && hf_content_unsealed(file->content);
+    uint64_t before = failed ? 0 : file->content->version;
     if (!failed)
         failed = -hf_errno(hf_content_unseal(file->content));
+    if (!failed && !unsealed && (failed = hf_fresh_open(file, before)) != 0) {
+        hf_content_forget(file->content);
+        file->content->version = before;
+    }
     if (!failed && hf_content_pending(file->content))
         hf_dirty(file); /* an unclean stop left a tail to cut */
     return failed;

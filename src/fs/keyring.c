@@ -326,7 +326,7 @@ void hf_keyring_drop_all(void)
     pthread_mutex_unlock(&channel);
 }
 
-enum hf_result hf_keyring_head_open(uint32_t *ret_settled, uint8_t *ret_state)
+enum hf_result hf_keyring_head_open(uint32_t *ret_settled, uint8_t *ret_state, uint8_t ret_tips[2 * HF_INDEX_TIP_LEN])
 {
     uint8_t out[16];
     struct hf_writer request;
@@ -337,31 +337,34 @@ enum hf_result hf_keyring_head_open(uint32_t *ret_settled, uint8_t *ret_state)
     if (result == HF_OK) {
         *ret_settled = hf_read_u32(&body);
         *ret_state = hf_read_u8(&body);
+        hf_read_bytes(&body, ret_tips, 2 * HF_INDEX_TIP_LEN);
         result = hf_reader_end(&body);
     }
     pthread_mutex_unlock(&channel);
     return result;
 }
 
-static enum hf_result head(uint16_t type, uint32_t epoch)
+static enum hf_result head(uint16_t type, uint32_t epoch, const uint8_t *tips)
 {
-    uint8_t out[16];
+    uint8_t out[16 + 2 * HF_INDEX_TIP_LEN];
     struct hf_writer request;
     struct hf_reader body;
     hf_message_begin(&request, out, sizeof out, type);
     hf_write_u32(&request, epoch);
+    if (tips)
+        hf_write_bytes(&request, tips, 2 * HF_INDEX_TIP_LEN);
     pthread_mutex_lock(&channel);
     enum hf_result result = ask(&request, &body);
     pthread_mutex_unlock(&channel);
     return result;
 }
 
-enum hf_result hf_keyring_head_settle(uint32_t epoch)
+enum hf_result hf_keyring_head_settle(uint32_t epoch, const uint8_t tips[2 * HF_INDEX_TIP_LEN])
 {
-    return head(HF_KEYS_HEAD_SETTLE, epoch);
+    return head(HF_KEYS_HEAD_SETTLE, epoch, tips);
 }
 
 enum hf_result hf_keyring_head_close(uint32_t epoch)
 {
-    return head(HF_KEYS_HEAD_CLOSE, epoch);
+    return head(HF_KEYS_HEAD_CLOSE, epoch, NULL);
 }

@@ -9,6 +9,7 @@
 #include "base/base64url.h"
 #include "fs/errno.h"
 #include "fs/files.h"
+#include "fs/fresh.h"
 #include "fs/settle.h"
 #include "keys/wipe.h"
 #include "os/disk.h"
@@ -66,9 +67,13 @@ int hf_link_to_file(struct hf_node *dir, int dir_fd, const char *name, struct hf
         pthread_rwlock_wrlock(&node->lock);
         node->kind = HF_NODE_LONG_LINK;
         hf_file_adopt(node, made);
+        hf_fresh_put_file(node, dir, place->backing, place->always);
         pthread_rwlock_unlock(&node->lock);
     } else if (made && !failed) {
         failed = hf_node_place(made, dir, place->backing);
+        pthread_rwlock_wrlock(&made->lock);
+        hf_fresh_put_file(made, dir, place->backing, place->always);
+        pthread_rwlock_unlock(&made->lock);
     } else if (made) {
         hf_node_unhash(made);
         hf_node_unplace(made);

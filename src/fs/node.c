@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 
 #include "fs/dirs.h"
+#include "fs/fresh.h"
 #include "keys/wipe.h"
 #include "os/disk.h"
 #include "proto/mount.h"
@@ -472,6 +473,7 @@ static bool shut_file(struct hf_node *node)
         if (node->content)
             node->content->fd = -1;
         if (node->content && !node->stale && !node->evidence && !hf_content_pending(node->content)) {
+            hf_fresh_note(node);
             hf_content_free(&node->content);
             node->bound = false;
         }

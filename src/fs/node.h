@@ -30,6 +30,7 @@ struct hf_dir {
     bool loaded; /* record is there and checked */
     struct hf_dir_record record;
     struct hf_stream *stream; /* tree_readdir.c's */
+    uint32_t changes; /* of the directory's names; hf_ns */
 };
 
 struct hf_node {
@@ -57,6 +58,7 @@ struct hf_node {
     bool bound;        /* name and attributes were checked against the header since it was loaded */
     bool stale;        /* the header in memory is newer than the disk's (names, attributes): the settle writes it */
     bool evidence;     /* user.hf is set */
+    uint32_t names_epoch; /* of the last change of its slots */
     bool written;      /* was open for writing: the kernel may have something to write back */
     bool stored;       /* the kernel was given the content and nobody has written since */
     bool no_capability; /* security.capability is known not to be set */

@@ -15,6 +15,7 @@
 #include "fs/dirs.h"
 #include "fs/errno.h"
 #include "fs/files.h"
+#include "fs/fresh.h"
 #include "fs/keyring.h"
 #include "fs/settle.h"
 #include "fs/treepart.h"
@@ -107,8 +108,10 @@ static int raise_file(struct hf_node *file, unsigned class)
         failed = hf_disk->renameat2(dir_fd, temporary, dir_fd, file->name, 0);
     if (failed)
         (void)hf_disk->unlinkat(dir_fd, temporary, 0);
-    else
+    else {
         hf_file_adopt(file, copy);
+        hf_fresh_put_file(file, file->parent, file->name, hf_fresh_is_always(file->parent, file->name));
+    }
     if (failed && copy) {
         hf_node_unhash(copy);
         hf_node_unplace(copy);
@@ -180,6 +183,14 @@ static int rename_in_root(struct hf_node *node, unsigned class)
             failed = hf_disk->renameat2(fd, node->name, fd, place.backing, 0);
         if (!failed) {
             hf_place_side_remove(fd, node->name);
+            hf_fresh_remove(node->parent, node->name);
+            if (node->kind == HF_NODE_DIR) {
+                hf_fresh_put_dir(node, node->parent, place.backing, place.always);
+            } else {
+                pthread_rwlock_wrlock(&node->lock);
+                hf_fresh_put_file(node, node->parent, place.backing, place.always);
+                pthread_rwlock_unlock(&node->lock);
+            }
             failed = hf_node_place(node, node->parent, place.backing);
         }
     }

@@ -14,6 +14,7 @@
 #include "fs/dirs.h"
 #include "fs/errno.h"
 #include "fs/files.h"
+#include "fs/fresh.h"
 #include "fs/morenames.h"
 #include "fs/settle.h"
 #include "fs/treepart.h"
@@ -22,7 +23,8 @@
 #include "os/disk.h"
 
 struct scan {
-    uint64_t lost, waiting;
+    bool accept; /* a walk to believe what is there, not one after an unclean stop */
+    uint64_t lost, waiting, unsound;
     struct seen *seen; /* files of the window, with the names found so far */
 };
 
@@ -64,11 +66,13 @@ static bool see(struct seen *seen, const uint8_t slot[HF_SLOT_LEN])
 }
 
 /* Reported without its name: the log is plaintext. */
-static void lose(struct scan *scan, int dir_fd, const char *backing)
+static void lose(struct scan *scan, struct hf_node *dir, int dir_fd, const char *backing)
 {
     (void)fprintf(stderr, "holdfast-fs: a file's creation was lost in the power cut: its name is taken away\n");
-    if (hf_disk->unlinkat(dir_fd, backing, 0) == 0)
+    if (hf_disk->unlinkat(dir_fd, backing, 0) == 0) {
         hf_place_side_remove(dir_fd, backing);
+        hf_fresh_remove(dir, backing);
+    }
     scan->lost++;
 }
 
@@ -82,16 +86,24 @@ static void scan_file(struct scan *scan, struct hf_node *dir, int dir_fd, const 
     pthread_rwlock_wrlock(&file->lock);
     int failed = hf_node_open_fd(file);
     struct hf_content *probe = NULL;
-    if (!failed && !file->content && hf_content_label(file->fd, &probe) == HF_NOT_FOUND) {
+    if (!failed && !scan->accept && !file->content && hf_content_label(file->fd, &probe) == HF_NOT_FOUND) {
         pthread_rwlock_unlock(&file->lock);
         hf_node_unref(file);
-        lose(scan, dir_fd, backing);
+        lose(scan, dir, dir_fd, backing);
         return;
     }
     hf_content_free(&probe);
     if (!failed)
         failed = hf_file_label(file);
-    bool window = !failed && (file->content->in_window || file->evidence || hf_disk_len(hf_size_from_disk_len((uint64_t)st->st_size)) != (uint64_t)st->st_size);
+    if (!failed)
+        hf_fresh_walk_file(file);
+    if (!failed && scan->accept) {
+        file->bound = false;
+        failed = hf_file_ready(file);
+        if (!failed) /* a content that was loaded already, too */
+            failed = hf_fresh_open(file, 0);
+    }
+    bool window = !failed && !scan->accept && (file->content->in_window || file->evidence || hf_disk_len(hf_size_from_disk_len((uint64_t)st->st_size)) != (uint64_t)st->st_size);
     if (window) {
         /* Bound by this name, whichever the node knows. */
         failed = hf_dir_plain(dir, dir_fd, backing, plain);
@@ -108,8 +120,19 @@ static void scan_file(struct scan *scan, struct hf_node *dir, int dir_fd, const 
             scan->waiting++; /* without memory for its names it can't be written anew */
         hf_wipe(plain, sizeof plain);
     }
+    if ((window || scan->accept) && !failed && (file->parent != dir || strcmp(backing, file->name) != 0)) { /* a further name */
+        hf_fresh_before_link(file);
+        hf_fresh_put_file(file, dir, backing, hf_place_is_always(dir, dir_fd, backing));
+    }
+    if (failed == -EIO && hf_fresh_why())
+        (void)fprintf(stderr, "holdfast-fs: a file is not as the vault last saw it: %s\n", hf_fresh_why());
+    hf_fresh_forget_why();
     if (failed == -ENOKEY)
         scan->waiting++;
+    else if (failed)
+        scan->unsound++;
+    if (failed && failed != -ENOKEY && scan->accept)
+        hf_fresh_believe_name(dir, backing); /* so that it can be removed */
     pthread_rwlock_unlock(&file->lock);
     hf_node_idle(file);
     hf_node_unref(file);
@@ -117,15 +140,30 @@ static void scan_file(struct scan *scan, struct hf_node *dir, int dir_fd, const 
 
 static void scan_dir(struct scan *scan, struct hf_node *dir);
 
+/* These carry no epoch: what is there is believed [FR-8]. */
+static void scan_other(struct hf_node *dir, int dir_fd, const char *backing, const struct stat *st)
+{
+    char text[4096], plain[256];
+    ssize_t len = S_ISLNK(st->st_mode) ? hf_readlink_lent(dir_fd, backing, text, sizeof text) : 0;
+    if (hf_dir_plain(dir, dir_fd, backing, plain) != 0)
+        return; /* no name of ours */
+    hf_wipe(plain, sizeof plain);
+    if (S_ISLNK(st->st_mode) && len > 0)
+        (void)!hf_fresh_link(dir, backing, text, (size_t)len);
+    else if (!S_ISLNK(st->st_mode))
+        hf_fresh_believe_other(dir, backing, st);
+}
+
 static void scan_entry(struct scan *scan, struct hf_node *dir, int dir_fd, const char *backing)
 {
     struct stat st;
-    if (strncmp(backing, ".hf~", 4) == 0) { /* a link on its way to its place */
+    if (!scan->accept && strncmp(backing, ".hf~", 4) == 0) { /* a link on its way to its place */
         (void)hf_disk->unlinkat(dir_fd, backing, 0);
         return;
     }
     if (hf_name_is_ours(backing) || hf_disk->fstatat(dir_fd, backing, &st) < 0)
         return;
+    hf_fresh_walk_name(dir, backing);
     if (S_ISREG(st.st_mode)) {
         scan_file(scan, dir, dir_fd, backing, &st);
     } else if (S_ISDIR(st.st_mode)) {
@@ -133,6 +171,8 @@ static void scan_entry(struct scan *scan, struct hf_node *dir, int dir_fd, const
         if (child)
             scan_dir(scan, child);
         hf_node_unref(child);
+    } else {
+        scan_other(dir, dir_fd, backing, &st);
     }
 }
 
@@ -154,6 +194,7 @@ static bool was_half_made(struct hf_node *dir)
     if (up >= 0)
         hf_dir_done(dir->parent);
     if (gone) {
+        hf_fresh_remove(dir->parent, dir->name);
         hf_node_unhash(dir);
         hf_node_unplace(dir);
     }
@@ -168,17 +209,19 @@ static void scan_dir(struct scan *scan, struct hf_node *dir)
     if (fd < 0) {
         if (fd == -ENOKEY)
             scan->waiting++;
-        else if (fd == -EIO)
-            (void)was_half_made(dir);
+        else if (fd == -EIO && (scan->accept || !was_half_made(dir)))
+            scan->unsound++;
         return;
     }
+    if (scan->accept)
+        (void)!hf_fresh_dir(dir); /* one that was loaded before */
     const struct hf_dir_record *record = &dir->dir.record;
     bool readable = hf_name_encode(record->class, record->class_generation, record->dir_id, "x", probe, NULL) == HF_OK;
     if (!readable)
         scan->waiting++;
     if (readable || dir->id == HF_TREE_ROOT) { /* the root goes on with what it has under always */
         int stream = hf_disk->openat(fd, ".", O_RDONLY | O_DIRECTORY, 0);
-        ssize_t got;
+        ssize_t got = 0;
         while (stream >= 0 && (got = hf_disk->getdents(stream, buffer, sizeof buffer)) > 0) {
             for (ssize_t at = 0; at < got;) {
                 const struct dirent64 *raw = (const void *)(buffer + at);
@@ -187,6 +230,8 @@ static void scan_dir(struct scan *scan, struct hf_node *dir)
                 at += raw->d_reclen;
             }
         }
+        if (stream >= 0 && got == 0 && readable)
+            hf_fresh_walk_dir(dir);
         if (stream >= 0)
             (void)hf_disk->close(stream);
     }
@@ -221,15 +266,48 @@ static void take_names(struct scan *scan)
 void hf_scan(void)
 {
     struct scan scan = {0};
-    if (!hf_unclean)
+    uint64_t gone = 0;
+    if (!hf_unclean || hf_fresh_frozen())
         return;
     pthread_rwlock_wrlock(&hf_ns);
+    hf_fresh_walk_begin();
     scan_dir(&scan, hf_node_of(HF_TREE_ROOT));
     take_names(&scan);
-    hf_unclean = scan.waiting > 0;
+    int failed = hf_fresh_walk_end(scan.waiting == 0 ? HF_FRESH_WALK_ALL : HF_FRESH_WALK_NOTHING, &gone);
+    hf_unclean = scan.waiting > 0 || failed;
     pthread_rwlock_unlock(&hf_ns);
+    if (gone > 0)
+        (void)fprintf(stderr, "holdfast-fs: after a stop without a close: %llu names of the last settled state are gone: removed or renamed in its last seconds\n", (unsigned long long)gone);
     if (!hf_unclean) {
         hf_dirty(NULL);
         (void)hf_tree_settle();
     }
+}
+
+static int accepted(struct scan *scan, bool all, uint64_t before, struct hf_accepted *ret)
+{
+    uint64_t gone = 0;
+    int failed = hf_fresh_walk_end(all && scan->waiting == 0 ? HF_FRESH_WALK_ALL : HF_FRESH_WALK_DIRS, &gone);
+    ret->changed += hf_fresh_believed() - before;
+    ret->gone += gone;
+    ret->unsound += scan->unsound;
+    return scan->waiting ? -ENOKEY : failed;
+}
+
+int hf_scan_accept(struct hf_node *dir, bool all, struct hf_accepted *ret)
+{
+    struct scan scan = {.accept = true};
+    uint64_t before = hf_fresh_believed();
+    hf_fresh_walk_begin();
+    scan_dir(&scan, dir);
+    return accepted(&scan, all, before, ret);
+}
+
+int hf_scan_accept_name(struct hf_node *dir, int dir_fd, const char *backing, struct hf_accepted *ret)
+{
+    struct scan scan = {.accept = true};
+    uint64_t before = hf_fresh_believed();
+    hf_fresh_walk_begin();
+    scan_entry(&scan, dir, dir_fd, backing);
+    return accepted(&scan, false, before, ret);
 }

@@ -11,6 +11,7 @@
 #include "fs/dirs.h"
 #include "fs/errno.h"
 #include "fs/files.h"
+#include "fs/fresh.h"
 #include "fs/keyring.h"
 #include "fs/morenames.h"
 #include "fs/scan.h"
@@ -93,6 +94,11 @@ static int write_header(struct hf_node *file, uint32_t epoch)
         if (unsealed && file->stale)
             content->header_due = true;
         bool write = file->stale || content->header_due;
+        if (write && !file->bound && hf_file_bind(file) == -EIO) { /* not authentic or not fresh: a new version from us would hide that */
+            file->stale = write = false;
+            content->header_due = false;
+            unsealed = false;
+        }
         bool touch = write || content->ahead || content->cut != HF_CUT_NONE;
         failed = touch ? hf_disk->fstat(file->fd, &st) : 0;
         if (!failed && content->attr_ahead && content->attr_epoch > epoch) /* it changed behind the first barrier */
@@ -112,6 +118,8 @@ static int write_header(struct hf_node *file, uint32_t epoch)
         }
         if (!failed && write)
             file->stale = false;
+        if (!failed)
+            hf_fresh_settled(file);
     }
     pthread_rwlock_unlock(&file->lock);
     pthread_rwlock_unlock(&hf_ns);
@@ -129,7 +137,9 @@ static bool finish_content(struct hf_node *file)
     if (hf_node_open_fd(file) != 0 || hf_disk->fstat(file->fd, &st) != 0)
         return true;
     bool touched = hf_content_pending(content);
-    if (!file->stale) {
+    /* A name that came after the take is in this header already, but not yet in the index: its evidence stays. */
+    bool late = file->names_epoch > hf_settled;
+    if (!file->stale && !late) {
         hf_slots_settled(file);
         hf_evidence_remove(file);
     }
@@ -140,7 +150,7 @@ static bool finish_content(struct hf_node *file)
         (void)hf_disk->futimens(file->fd, times);
         hf_file_keep_mode(file);
     }
-    return more || file->stale;
+    return more || file->stale || late;
 }
 
 /* After the barrier. */
@@ -167,7 +177,8 @@ struct taken {
     size_t len;
 };
 
-static int take(struct taken *ret, uint32_t *ret_epoch)
+/* *ret_failed: the index could not be taken; the nodes were, and the settle is to fail. */
+static int take(struct taken *ret, uint32_t *ret_epoch, int *ret_failed)
 {
     size_t cap = 0;
     pthread_mutex_lock(&list_lock);
@@ -187,6 +198,7 @@ static int take(struct taken *ret, uint32_t *ret_epoch)
         free(ret->nodes);
     }
     ret->len = 0;
+    int failed = hf_fresh_take();
     for (struct hf_node *node = list; node; node = node->dirty_next) {
         node->dirty = false;
         ret->nodes[ret->len++] = node;
@@ -198,6 +210,7 @@ static int take(struct taken *ret, uint32_t *ret_epoch)
     hf_epoch = *ret_epoch + 1;
     pthread_mutex_unlock(&list_lock);
     pthread_rwlock_unlock(&hf_ns);
+    *ret_failed = failed;
     return 0;
 }
 
@@ -205,17 +218,23 @@ static int settle(void)
 {
     struct taken taken;
     uint32_t epoch;
-    int failed = take(&taken, &epoch);
+    int index_failed = 0;
+    uint8_t tips[2 * HF_INDEX_TIP_LEN];
+    int failed = take(&taken, &epoch, &index_failed);
     if (failed)
         return failed;
     /* [CR-6] A header vouches for a mode, an owner or attributes only when they are durable. */
     bool moved_attr = atomic_exchange(&attr_moved, false);
-    int barrier = moved_attr ? hf_disk->syncfs(hf_node_of(HF_TREE_ROOT)->fd) : 0;
+    int barrier = index_failed;
+    if (!barrier && moved_attr)
+        barrier = hf_disk->syncfs(hf_node_of(HF_TREE_ROOT)->fd);
     failed = barrier;
     for (size_t i = 0; i < taken.len && !barrier; i++) {
         int one = write_header(taken.nodes[i], epoch);
         failed = failed ? failed : one;
     }
+    if (!failed && !hf_unclean)
+        failed = hf_fresh_append(); /* [FR-6] the same barrier makes it durable */
     if (!failed)
         failed = hf_disk->syncfs(hf_node_of(HF_TREE_ROOT)->fd);
     if (failed && moved_attr)
@@ -223,8 +242,11 @@ static int settle(void)
     /* Until every class was scanned after an unclean stop the window stays open. */
     bool advance = !failed && !hf_unclean;
     if (advance)
-        failed = -hf_errno(hf_keyring_head_settle(epoch));
+        failed = hf_fresh_rewrite(tips);
+    if (advance && !failed)
+        failed = -hf_errno(hf_keyring_head_settle(epoch, tips));
     bool moved = advance && !failed;
+    hf_fresh_advanced(moved);
     if (moved)
         hf_settled = epoch;
     for (size_t i = 0; i < taken.len; i++) {
@@ -290,11 +312,11 @@ int hf_settle_children(struct hf_node *dir)
 
 /* --- start and end --- */
 
-enum hf_result hf_settle_start(struct hf_error *error)
+enum hf_result hf_settle_start(uint8_t ret_tips[2 * HF_INDEX_TIP_LEN], struct hf_error *error)
 {
     uint32_t settled = 0;
     uint8_t state = 0;
-    enum hf_result result = hf_keyring_head_open(&settled, &state);
+    enum hf_result result = hf_keyring_head_open(&settled, &state, ret_tips);
     if (result != HF_OK)
         return hf_fail(error, result, "the vault's head cannot be opened: %s", hf_result_text(result));
     hf_settled = settled;

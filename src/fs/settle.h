@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "format/indexlog.h"
 #include "fs/node.h"
 
 /* The last mount ended without a close: headers and evidence above hf_settled may have been cut by it. */
@@ -21,7 +22,7 @@ uint32_t hf_epoch_now(void);
 /* Syncs the dirty files that were made in this directory and never synced. */
 HF_MUST_USE int hf_settle_children(struct hf_node *dir);
 uint64_t hf_dirty_count(void);
-/* HEAD_OPEN; after an unclean stop the first scan. */
-HF_MUST_USE enum hf_result hf_settle_start(struct hf_error *error);
+/* HEAD_OPEN. */
+HF_MUST_USE enum hf_result hf_settle_start(uint8_t ret_tips[2 * HF_INDEX_TIP_LEN], struct hf_error *error);
 
 #endif

@@ -44,8 +44,8 @@ struct hf_tree_kernel {
 };
 
 /* Opens the vault's root (a directory descriptor, kept). nodes: the shared node map of proto/mount.h or NULL. HEAD_OPEN has not been sent yet: this does it.
- * error gets the line for a person. */
-HF_MUST_USE enum hf_result hf_tree_start(int root_fd, void *nodes, const struct hf_tree_kernel *kernel, struct hf_error *error);
+ * no_freshness: for measuring alone; the vault is read-only after it until everything is accepted. error gets the line for a person. */
+HF_MUST_USE enum hf_result hf_tree_start(int root_fd, void *nodes, const struct hf_tree_kernel *kernel, bool no_freshness, struct hf_error *error);
 
 /* True when the name keys of all classes are there: a name that is not found then does not exist, and the kernel may remember that.
  * (While it is false an entry may be hidden; UNLOCK has nothing to take back then.) Cheap: asked at each failed lookup. */
@@ -127,6 +127,7 @@ void hf_tree_die(void);
 struct hf_tree_counts {
     uint32_t open, open_unless_open;
     uint64_t nodes, dirty;
+    uint8_t freshness; /* proto/mount.h HF_FRESHNESS_* */
 };
 void hf_tree_counts(struct hf_tree_counts *ret);
 

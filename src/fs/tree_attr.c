@@ -5,6 +5,7 @@
 #include "fs/dirs.h"
 #include "fs/errno.h"
 #include "fs/files.h"
+#include "fs/fresh.h"
 #include "fs/keyring.h"
 #include "fs/settle.h"
 #include "fs/treepart.h"
@@ -243,7 +244,9 @@ static int set_size(uint64_t id, off_t size)
 int hf_tree_setattr(uint64_t id, const struct stat *attr, unsigned set, struct stat *ret)
 {
     struct hf_node *node;
-    int failed = 0;
+    int failed = hf_fresh_frozen() ? -EROFS : 0;
+    if (failed)
+        return failed;
     if (set & HF_SET_SIZE)
         failed = set_size(id, attr->st_size);
     if (failed)

@@ -7,6 +7,7 @@
 #include "fs/dirs.h"
 #include "fs/errno.h"
 #include "fs/files.h"
+#include "fs/fresh.h"
 #include "fs/settle.h"
 #include "fs/treepart.h"
 #include "fs/worker.h"
@@ -23,7 +24,7 @@ static int use(uint64_t id, bool exclusive, struct hf_node **ret)
 /* Around a change of a file's data. */
 static int change_begin(uint64_t id, struct hf_node **ret)
 {
-    int failed = use(id, true, ret);
+    int failed = hf_fresh_frozen() ? -EROFS : use(id, true, ret);
     if (!failed) {
         hf_dirty(*ret);
         (*ret)->stored = false;
@@ -54,6 +55,8 @@ static void store(struct hf_node *file)
 int hf_tree_open(uint64_t id, int flags)
 {
     struct hf_node *file;
+    if (hf_fresh_frozen() && ((flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC))
+        return -EROFS;
     int failed = use(id, true, &file);
     if (failed)
         return failed;

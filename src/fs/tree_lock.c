@@ -6,6 +6,7 @@
 #include "fs/dirs.h"
 #include "fs/errno.h"
 #include "fs/files.h"
+#include "fs/fresh.h"
 #include "fs/keyring.h"
 #include "fs/scan.h"
 #include "fs/settle.h"
@@ -35,11 +36,13 @@ static enum hf_result make_root_record(struct hf_node *root, struct hf_error *er
     return failed ? hf_fail(error, hf_result_from_errno(-failed), "the vault's root record cannot be made: %s", strerror(-failed)) : HF_OK;
 }
 
-enum hf_result hf_tree_start(int root_fd, void *nodes, const struct hf_tree_kernel *kernel, struct hf_error *error)
+enum hf_result hf_tree_start(int root_fd, void *nodes, const struct hf_tree_kernel *kernel, bool no_freshness, struct hf_error *error)
 {
+    uint8_t tips[2 * HF_INDEX_TIP_LEN];
     hf_kernel = kernel;
     HF_TRY(hf_node_start(root_fd, nodes));
-    HF_TRY(hf_settle_start(error));
+    HF_TRY(hf_settle_start(tips, error));
+    HF_TRY(hf_fresh_start(root_fd, tips, no_freshness, error));
     struct hf_node *root = hf_node_of(HF_TREE_ROOT);
     HF_TRY(make_root_record(root, error));
     pthread_rwlock_rdlock(&hf_ns);
@@ -197,6 +200,8 @@ int hf_tree_unlock(void)
 {
     struct sweep all = {.mask = ~0u, .drop = true};
     enum hf_result result = hf_keyring_refresh();
+    if (result == HF_OK)
+        result = hf_fresh_unlock();
     if (result != HF_OK)
         return -hf_errno(result);
     hf_scan();
@@ -235,4 +240,5 @@ void hf_tree_counts(struct hf_tree_counts *ret)
     hf_node_each(count_one, ret);
     ret->nodes = hf_node_count();
     ret->dirty = hf_dirty_count();
+    ret->freshness = (uint8_t)hf_fresh_state();
 }

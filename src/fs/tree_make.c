@@ -9,6 +9,7 @@
 #include "fs/dirs.h"
 #include "fs/errno.h"
 #include "fs/files.h"
+#include "fs/fresh.h"
 #include "fs/keyring.h"
 #include "fs/longlink.h"
 #include "fs/settle.h"
@@ -23,6 +24,8 @@ int hf_tree_enter(uint64_t id, bool exclusive, struct hf_node **ret)
         return -EIO;
     if (!node)
         return -ESTALE;
+    if (exclusive && hf_fresh_frozen()) /* [FR-7] */
+        return -EROFS;
     if (exclusive)
         pthread_rwlock_wrlock(&hf_ns);
     else
@@ -78,6 +81,8 @@ int hf_tree_lookup(uint64_t parent, const char *name, struct hf_entry *ret)
         return failed;
     int fd = hf_dir_use(dir);
     failed = fd < 0 ? fd : hf_place_find(dir, fd, name, &place);
+    if (!failed)
+        failed = hf_fresh_lookup(dir, name, &place);
     if (!failed)
         failed = place.exists ? hf_tree_entry(dir, name, &place, ret) : -ENOENT;
     if (fd >= 0)
@@ -159,6 +164,8 @@ static int make_file(struct hf_node *dir, int dir_fd, const char *name, const st
     }
     if (failed)
         (void)hf_disk->unlinkat(dir_fd, place->backing, 0);
+    else
+        hf_fresh_put_file(*ret, dir, place->backing, place->always);
     return failed;
 }
 
@@ -258,6 +265,8 @@ int hf_tree_mknod(uint64_t parent, const char *name, mode_t mode, dev_t rdev, co
         failed = hf_disk->mknodat(dir_fd, place.backing, mode, rdev);
         if (!failed)
             failed = give_by_name(dir, dir_fd, name, &place, caller, ret);
+        if (!failed)
+            hf_fresh_put_other(dir, place.backing, place.always, &place.st);
     }
     end(dir, dir_fd, &place, failed);
     return failed;
@@ -290,6 +299,7 @@ static int make_dir(struct hf_node *dir, int dir_fd, const char *name, struct hf
     node->dir.loaded = true;
     node->class = record.class;
     pthread_mutex_unlock(&node->dir.lock);
+    hf_fresh_put_dir(node, dir, place->backing, place->always);
     *ret = node;
     return 0;
 }
@@ -334,6 +344,8 @@ int hf_tree_symlink(uint64_t parent, const char *name, const char *target, const
         if (!failed)
             failed = hf_disk->symlinkat(sealed, dir_fd, place.backing);
         if (!failed)
+            hf_fresh_put_link(dir, place.backing, place.always, sealed, strlen(sealed));
+        if (!failed)
             failed = give_by_name(dir, dir_fd, name, &place, caller, ret);
     }
     end(dir, dir_fd, &place, failed);
@@ -363,8 +375,9 @@ int hf_tree_readlink(uint64_t id, char out[4096])
     if (!failed) {
         const struct hf_dir_record *record = &node->parent->dir.record;
         ssize_t len = hf_readlink_lent(dir_fd, node->name, text, sizeof text);
-        failed = len < 0 ? (int)len
-                         : -hf_errno(hf_link_open(record->class, record->class_generation, record->dir_id, plain, text, (size_t)len, out));
+        failed = len < 0 ? (int)len : hf_fresh_link(node->parent, node->name, text, (size_t)len);
+        if (!failed)
+            failed = -hf_errno(hf_link_open(record->class, record->class_generation, record->dir_id, plain, text, (size_t)len, out));
     }
     if (dir_fd >= 0)
         hf_dir_done(node->parent);
@@ -396,10 +409,13 @@ static int link_file(struct hf_node *file, struct hf_node *dir, int dir_fd, cons
         if (from >= 0 && file->parent)
             hf_dir_done(file->parent);
     }
-    if (!failed)
+    if (!failed) {
         hf_slot_add(file, slot);
-    if (!failed && file->unlinked)
-        hf_node_rehash(file, file->ino);
+        hf_fresh_before_link(file);
+        hf_fresh_put_file(file, dir, place->backing, place->always);
+        if (file->unlinked)
+            hf_node_rehash(file, file->ino);
+    }
     pthread_rwlock_unlock(&file->lock);
     return failed;
 }
@@ -450,6 +466,8 @@ static int link_once(uint64_t id, uint64_t new_parent, const char *new_name, str
     }
     if (!failed)
         failed = hf_disk->fstatat(dir_fd, place.backing, &place.st);
+    if (!failed && file->kind == HF_NODE_OTHER)
+        hf_fresh_put_other(dir, place.backing, place.always, &place.st);
     if (!failed)
         failed = hf_tree_entry(dir, new_name, &place, ret);
     end(dir, dir_fd, &place, failed);

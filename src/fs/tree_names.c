@@ -13,6 +13,7 @@
 #include "fs/dirs.h"
 #include "fs/errno.h"
 #include "fs/files.h"
+#include "fs/fresh.h"
 #include "fs/longlink.h"
 #include "fs/morenames.h"
 #include "fs/settle.h"
@@ -75,7 +76,7 @@ static void before_loss(struct side *side)
     if (!is_file(side) || !more_names)
         return;
     pthread_rwlock_wrlock(&side->node->lock);
-    side->has_slot = hf_file_label(side->node) == 0 && hf_slot_of(side->node, side->dir, side->name, side->slot) == 0;
+    side->has_slot = hf_file_bind(side->node) == 0 && hf_slot_of(side->node, side->dir, side->name, side->slot) == 0;
     pthread_rwlock_unlock(&side->node->lock);
 }
 
@@ -83,8 +84,10 @@ static void before_loss(struct side *side)
 static void after_loss(struct side *side, bool taken)
 {
     struct hf_node *node = side->node;
-    if (!taken)
+    if (!taken) {
         hf_place_side_remove(side->fd, side->place.backing);
+        hf_fresh_remove(side->dir, side->place.backing);
+    }
     if (!node)
         return;
     bool last = side->place.st.st_nlink <= 1 || S_ISDIR(side->place.st.st_mode);
@@ -275,8 +278,25 @@ static int mover_prepare(struct mover *mover, bool over)
     return 0;
 }
 
+/* The index follows, once the node knows its new place (a link has told it itself). */
+static void mover_enter(const struct mover *mover, const char *backing, bool always)
+{
+    struct hf_node *node = mover->from->node;
+    switch (node->kind) {
+    case HF_NODE_FILE:
+    case HF_NODE_LONG_LINK:
+        pthread_rwlock_wrlock(&node->lock);
+        hf_fresh_put_file(node, mover->to_dir, backing, always);
+        pthread_rwlock_unlock(&node->lock);
+        break;
+    case HF_NODE_DIR: hf_fresh_put_dir(node, mover->to_dir, backing, always); break;
+    case HF_NODE_OTHER: hf_fresh_put_other(mover->to_dir, backing, always, &mover->from->place.st); break;
+    case HF_NODE_LINK: break;
+    }
+}
+
 /* After the rename; done: it happened. */
-static int mover_finish(struct mover *mover, const char *backing, bool done)
+static int mover_finish(struct mover *mover, const char *backing, bool always, bool done)
 {
     struct hf_node *node = mover->from->node;
     int failed = 0;
@@ -298,6 +318,8 @@ static int mover_finish(struct mover *mover, const char *backing, bool done)
         int lost = hf_node_place(node, mover->to_dir, backing);
         failed = failed ? failed : lost;
     }
+    if (done)
+        mover_enter(mover, backing, always);
     return failed;
 }
 
@@ -336,6 +358,7 @@ static int move_link(struct side *from, struct side *to, const char *backing, un
         return failed;
     }
     hf_node_rehash(from->node, st.st_ino);
+    hf_fresh_put_link(to->dir, backing, false, text, strlen(text));
     return hf_disk->unlinkat(from->fd, from->place.backing, 0);
 }
 
@@ -379,6 +402,8 @@ static int move(struct side *from, struct side *to, unsigned flags)
             mark_again(to, target_fd);
     }
     bool done = !failed;
+    if (done)
+        hf_fresh_remove(from->dir, from->place.backing);
     if (target_fd >= 0)
         (void)hf_disk->close(target_fd);
     if (done && over) {
@@ -387,7 +412,7 @@ static int move(struct side *from, struct side *to, unsigned flags)
         after_loss(to, strcmp(to->place.backing, target.backing) == 0);
     }
     if (from->node) {
-        int late = mover_finish(&mover, target.backing, done);
+        int late = mover_finish(&mover, target.backing, target.always, done);
         failed = failed ? failed : late;
     }
     if (done)
@@ -418,8 +443,8 @@ static int exchange(struct side *a, struct side *b)
         hf_dirty(NULL);
         failed = hf_disk->renameat2(a->fd, a->place.backing, b->fd, b->place.backing, RENAME_EXCHANGE);
     }
-    int late = a->node ? mover_finish(&first, b->place.backing, !failed) : 0;
-    int later = b->node ? mover_finish(&second, a->place.backing, !failed) : 0;
+    int late = a->node ? mover_finish(&first, b->place.backing, b->place.always, !failed) : 0;
+    int later = b->node ? mover_finish(&second, a->place.backing, a->place.always, !failed) : 0;
     return failed ? failed : late ? late : later;
 }
 

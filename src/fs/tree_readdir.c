@@ -6,6 +6,7 @@
 
 #include "fs/dirs.h"
 #include "fs/files.h"
+#include "fs/fresh.h"
 #include "fs/treepart.h"
 #include "os/disk.h"
 
@@ -15,6 +16,8 @@ struct hf_stream {
     int fd;
     uint64_t next; /* the offset behind which the buffer goes on */
     size_t len, at;
+    bool whole;       /* read from the start in one go, and nothing changed since */
+    uint32_t changes, known;
     char buffer[STREAM_LEN] __attribute__((aligned(8)));
 };
 
@@ -52,6 +55,9 @@ static int stream_at(struct hf_node *dir, int dir_fd, uint64_t offset, struct hf
             return failed;
         stream->len = stream->at = 0;
         stream->next = offset;
+        stream->whole = offset == 0;
+        stream->known = 0;
+        stream->changes = dir->dir.changes;
     }
     *ret = stream;
     return 0;
@@ -73,16 +79,18 @@ static bool entry_of(struct hf_node *dir, int dir_fd, const struct dirent64 *raw
     return hf_stat_lent(dir_fd, raw->d_name, &place.st) == 0 && hf_tree_entry(dir, plain, &place, ret) != -ENOMEM;
 }
 
-static bool give(struct hf_node *dir, int dir_fd, const struct dirent64 *raw, bool plus, hf_tree_fill fill, void *arg)
+/* Fills one entry in; false: the caller has no room for it. What can't be shown is passed over. */
+static bool show(struct hf_node *dir, int dir_fd, const struct dirent64 *raw, bool plus, hf_tree_fill fill, void *arg, enum hf_fresh_known known)
 {
     struct hf_entry entry;
     char plain[256];
     bool dot = strcmp(raw->d_name, ".") == 0 || strcmp(raw->d_name, "..") == 0;
     if (dot)
         (void)strcpy(plain, raw->d_name);
-    else if (hf_name_is_ours(raw->d_name) || hf_dir_plain(dir, dir_fd, raw->d_name, plain) != 0)
+    else if (hf_dir_plain(dir, dir_fd, raw->d_name, plain) != 0)
         return true; /* what is no name of ours is for `check` to report: a directory never becomes unlistable */
-    if (!entry_of(dir, dir_fd, raw, plain, plus && !dot, &entry))
+    /* [FR-2] What the index does not know is listed; its lookup fails. */
+    if (!entry_of(dir, dir_fd, raw, plain, plus && !dot && known != HF_FRESH_UNKNOWN, &entry))
         return true;
     if (!plus && !dot && raw->d_type == DT_REG) { /* a long symlink looks like a file here: the kernel asks when it matters */
         entry.attr.st_mode = S_IFREG;
@@ -94,20 +102,35 @@ static bool give(struct hf_node *dir, int dir_fd, const struct dirent64 *raw, bo
     return false;
 }
 
+static bool give(struct hf_node *dir, int dir_fd, struct hf_stream *stream, const struct dirent64 *raw, bool plus, hf_tree_fill fill, void *arg)
+{
+    bool dot = strcmp(raw->d_name, ".") == 0 || strcmp(raw->d_name, "..") == 0;
+    if (!dot && hf_name_is_ours(raw->d_name))
+        return true;
+    enum hf_fresh_known known = dot ? HF_FRESH_NOT_JUDGED : hf_fresh_knows(dir, raw->d_name);
+    if (!show(dir, dir_fd, raw, plus, fill, arg, known))
+        return false;
+    stream->known += known == HF_FRESH_KNOWN;
+    return true;
+}
+
 static int read_stream(struct hf_node *dir, int dir_fd, struct hf_stream *stream, bool plus, hf_tree_fill fill, void *arg)
 {
     for (;;) {
         if (stream->at >= stream->len) {
             ssize_t got = hf_disk->getdents(stream->fd, stream->buffer, sizeof stream->buffer);
             if (got <= 0) {
+                int failed = (int)got;
+                if (got == 0 && stream->whole && stream->changes == dir->dir.changes)
+                    failed = hf_fresh_listed(dir, stream->known);
                 hf_stream_free(&dir->dir.stream);
-                return (int)got;
+                return failed;
             }
             stream->len = (size_t)got;
             stream->at = 0;
         }
         const struct dirent64 *raw = (const void *)(stream->buffer + stream->at);
-        if (!give(dir, dir_fd, raw, plus, fill, arg))
+        if (!give(dir, dir_fd, stream, raw, plus, fill, arg))
             return 0;
         stream->at += raw->d_reclen;
         stream->next = (uint64_t)raw->d_off;

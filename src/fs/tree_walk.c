@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/accept.h"
 #include "fs/dirs.h"
 #include "fs/errno.h"
 #include "fs/files.h"
+#include "fs/fresh.h"
 #include "fs/keyring.h"
 #include "fs/settle.h"
 #include "fs/treepart.h"
@@ -71,11 +73,15 @@ static void wipe_and_free(void *memory, size_t len)
     free(memory);
 }
 
+/* What freshness has to say goes before what a failure alone would [FR-10]. */
 static void report(struct walk *walk, const char *path, const char *what)
 {
+    const char *why = hf_fresh_why();
+    what = why ? why : what;
     walk->findings++;
     if (walk->finding)
         walk->finding(walk->arg, path, what);
+    hf_fresh_forget_why();
 }
 
 /* Names on disk that are none of ours, which readdir passes over. */
@@ -126,6 +132,7 @@ static void walk_entry(struct walk *walk, uint64_t parent, const char *name, con
     if (!below)
         return;
     (void)snprintf(below, len, "%s/%s", path, name);
+    hf_fresh_forget_why();
     int failed = hf_tree_lookup(parent, name, &entry);
     if (failed) {
         if (failed != -ENOENT && failed != -ENOKEY)
@@ -146,6 +153,7 @@ static void walk_dir(struct walk *walk, uint64_t id, const char *path)
     struct names names = {0};
     if (atomic_load(&stopped))
         return;
+    hf_fresh_forget_why();
     int failed = hf_tree_readdir(id, 0, false, take_name, &names);
     if (failed == -EIO)
         report(walk, *path ? path : "/", "the directory's record (.hf) is missing or not authentic: it, its place, mode or owner was changed");
@@ -209,6 +217,8 @@ int hf_tree_check(void (*finding)(void *arg, const char *path, const char *what)
         return -ENOMEM;
     atomic_store(&stopped, false);
     walk_dir(&walk, HF_TREE_ROOT, "");
+    if (hf_tree_accepted(NULL, NULL) == -EIO)
+        report(&walk, "/.holdfast/accepted", "the record of what was accepted is altered, cut or missing");
     wipe_and_free(walk.buffer, HF_MAX_IO);
     *ret_objects = walk.objects;
     *ret_findings = walk.findings;

@@ -6,8 +6,8 @@
  * | MAKE       | u8 class | u8 kind | u8 n (<= 64)      | n × { S 256 | file key 32 }    fresh ids, keys and wraps |
  * | OPEN       | u8 n (<= 64) | n × S 256               | n × { u8 result | file key 32 (zeros unless HF_OK) }    HF_LOCKED, HF_DAMAGED each for itself |
  * | REWRAP     | S 256 | u8 new class                   | S 256    the same file key under the current generation of that class |
- * | HEAD_OPEN  | -                                      | u32 settled | u8 state found (hf_head_state); the head says OPEN durably before the reply |
- * | HEAD_SETTLE| u32 epoch (> settled)                  | -    durable |
+ * | HEAD_OPEN  | -                                      | u32 settled | u8 state found (hf_head_state) | index tips 2 × 32 (main, always); the head says OPEN durably before the reply |
+ * | HEAD_SETTLE| u32 epoch (> settled) | index tips 2 × 32 | -    durable |
  * | HEAD_CLOSE | u32 epoch                              | -    settled := epoch, CLOSED, durable |
  * A file whose class is raised gets a fresh key: it is made anew and its content copied, no request is needed for that. */
 #ifndef HF_PROTO_KEYS_H

@@ -6,10 +6,11 @@
  * | UNLOCK  | -                                                          | -    asks INFO again; invalidates what was hidden |
  * | WAKE    | -                                                          | -    after a suspend: requests may wait for the unlock again (HF_FS_WAIT)
  * | SETTLE  | -                                                          | - |
- * | STATUS  | -                                                          | u32 open files | u32 open files of class unless-open | u64 nodes | u64 dirty |
+ * | STATUS  | -                                                          | u32 open files | u32 open files of class unless-open | u64 nodes | u64 dirty | u8 freshness (HF_FRESHNESS_*) |
  * | CHECK   | -                                                          | PROGRESS-like messages HF_FS_FINDING: u8 severity | string path (<= 4095) | string what; then the reply: u64 objects | u64 findings |
  * | ROTATE  | u8 class                                                   | re-keys every file of the class to the current generation; HF_MSG_PROGRESS; u64 files |
  * | STOP    | -                                                          | no reply of its own, the one message that may come before a reply: CHECK or ROTATE under way ends at its next file with HF_BUSY; without one it is ignored |
+ * | ACCEPT  | u8 HF_ACCEPT_* | u16 n | n × string path below the mountpoint (PATHS) | PATHS: FINDING for each that was not; LIST: FINDING, severity 0, for each acceptance so far; u64 entries changed | u64 findings |
  * | CLOSE   | -                                                          | -    settles, HEAD_CLOSE; then the program ends when the connection to the kernel does |
  * CHECK and ROTATE stop when another request comes: they are answered first, HF_BUSY, then that request (ROTATE goes on where it was when it is sent again).
  * A LOCK that cannot end (9 s in phase 1, 3 s in phase 2: a request hangs and holds its pages) is the filesystem's death.
@@ -31,13 +32,22 @@ enum hf_mount_request {
     HF_FS_CLOSE,
     HF_FS_STOP,
     HF_FS_WAKE,
+    HF_FS_ACCEPT,
     HF_FS_FINDING = 0x0580
 };
+
+/* Of the freshness index: sound; read-only until everything is accepted (lost or damaged; older than the head; the vault was open without it); not looked at. */
+enum { HF_FRESHNESS_SOUND, HF_FRESHNESS_LOST, HF_FRESHNESS_OLDER, HF_FRESHNESS_UNTENDED, HF_FRESHNESS_OFF };
+
+#define HF_ACCEPT_PATHS 0u
+#define HF_ACCEPT_ALL 1u
+#define HF_ACCEPT_LIST 2u
 
 #define HF_FS_ALLOW_OTHER 1u
 #define HF_FS_READ_ONLY 2u
 #define HF_FS_DATABASES 8u /* the flags of owner.h, shifted by one */
 #define HF_FS_WAIT 4u /* requests that find class complete locked wait for the unlock */
+#define HF_FS_NO_FRESHNESS 16u /* for measuring alone */
 /* LOCK's how. */
 #define HF_LOCK_DEEP 1u    /* back to before the first unlock */
 #define HF_LOCK_SUSPEND 2u /* the machine is about to sleep: nobody may wait for an unlock until WAKE */

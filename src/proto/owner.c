@@ -18,6 +18,7 @@ void hf_owner_status_write(struct hf_writer *writer, const struct hf_owner_statu
     hf_write_u8(writer, status->watches);
     hf_write_string(writer, status->bus_note);
     hf_write_string(writer, status->last_stop);
+    hf_write_u8(writer, status->freshness);
 }
 
 void hf_owner_status_read(struct hf_reader *reader, struct hf_owner_status *ret)
@@ -40,4 +41,5 @@ void hf_owner_status_read(struct hf_reader *reader, struct hf_owner_status *ret)
     ret->watches = hf_read_u8(reader);
     hf_read_string(reader, ret->bus_note, sizeof ret->bus_note);
     hf_read_string(reader, ret->last_stop, sizeof ret->last_stop);
+    ret->freshness = hf_read_u8(reader);
 }

@@ -16,12 +16,13 @@
  * | ROTATE   | -               | u8 class | u64 files     (PROGRESS first) |
  * | ERASE    | -               | string vault | - |
  * | CHECK    | -               | - | FINDING messages, then u64 objects | u64 findings |
+ * | ACCEPT   | secret, or none for LIST | as proto/mount.h ACCEPT | FINDING messages, then u64 changed | u64 findings |
  * | SECRETS  | -               | string vault | u8 creating | string name: the abstract socket that takes this vault's secrets (packaged mode: the verbs
  *                                bring no descriptor then); empty: a pair, as above |
  * | SETTINGS | secret          | string vault | as CONTROL SETTINGS' body | - |
  * | WAIT     | -               | - | answers when the vault is closed (for --foreground) |
  * owner status = u8 state (hf_vault_state) | string mountpoint | enclave status | u32 open_unless_open | u32 pids: super, enclave, element, fs (0: not running) | u32 grace left s | string enclave_sha256 hex
- *              | u16 the verb under way (enum hf_owner_request; 0: none): then enclave and filesystem are told as last known | string vault | u32 since s | u8 watches | string bus note | string last stop */
+ *              | u16 the verb under way (enum hf_owner_request; 0: none): then enclave and filesystem are told as last known | string vault | u32 since s | u8 watches | string bus note | string last stop | u8 freshness */
 #ifndef HF_PROTO_OWNER_H
 #define HF_PROTO_OWNER_H
 
@@ -46,7 +47,8 @@ enum hf_owner_request {
     HF_OWN_SECRETS,
     HF_OWN_SETTINGS,
     HF_OWN_RESEAL,
-    HF_OWN_SENTENCE
+    HF_OWN_SENTENCE,
+    HF_OWN_ACCEPT
 };
 
 #define HF_OPEN_LOCKED 1u
@@ -54,6 +56,7 @@ enum hf_owner_request {
 #define HF_OPEN_READ_ONLY 4u
 #define HF_OPEN_WAIT 8u
 #define HF_OPEN_DATABASES 16u /* --for databases: the kernel gathers writes */
+#define HF_OPEN_NO_FRESHNESS 32u
 
 enum hf_vault_state {
     HF_STATE_CLOSED = 0,
@@ -81,6 +84,7 @@ struct hf_owner_status {
     uint8_t watches;     /* HF_WATCHES_* */
     char bus_note[128];  /* what of them is missing */
     char last_stop[256]; /* how it ended last, when not in order */
+    uint8_t freshness; /* proto/mount.h HF_FRESHNESS_*; of a vault that is not open: 0 */
 };
 
 void hf_owner_status_write(struct hf_writer *writer, const struct hf_owner_status *status);

@@ -33,6 +33,7 @@ static const struct rule {
     {HF_OWN_ROTATE,   "rotate",   NO,     true,  NO,    YES,          NO,    LATER, NO,  hf_verb_rotate},
     {HF_OWN_ERASE,    "erase",    NO,     false, YES,   YES,          YES,   YES,   YES, hf_verb_erase},
     {HF_OWN_CHECK,    "check",    NO,     true,  NO,    YES,          NO,    LATER, NO,  hf_verb_check},
+    {HF_OWN_ACCEPT,   "accept",   EITHER, true,  NO,    YES,          NO,    LATER, NO,  hf_verb_accept},
     {HF_OWN_SECRETS,  "secrets",  NO,     false, YES,   YES,          YES,   YES,   YES, hf_verb_secrets},
     {HF_OWN_SETTINGS, "settings", YES,    true,  YES,   YES,          NO,    LATER, NO,  hf_verb_settings},
     {HF_OWN_WAIT,     "wait",     NO,     false, YES,   YES,          YES,   YES,   YES, NULL}, /* answered at the end */

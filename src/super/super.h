@@ -126,6 +126,7 @@ struct hf_super {
     char last_stop[256];  /* how the vault was last closed, when it was not in order */
     struct hf_enclave_status known; /* as the enclave last told */
     uint32_t known_open_unless_open;
+    uint8_t known_freshness;
     char enclave_sha256[65];
     uint8_t in[HF_IPC_MAX];
     size_t held_len;      /* a message in `in` that its owner has no room for yet */
@@ -231,6 +232,7 @@ void hf_verb_rotate(struct hf_super *super, struct hf_job *job);
 void hf_verb_erase(struct hf_super *super, struct hf_job *job);
 void hf_verb_secrets(struct hf_super *super, struct hf_job *job);
 void hf_verb_check(struct hf_super *super, struct hf_job *job);
+void hf_verb_accept(struct hf_super *super, struct hf_job *job);
 void hf_close_begin(struct hf_super *super, struct hf_job *job, bool force);
 
 /* opening.c: the verbs that start programs */

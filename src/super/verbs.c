@@ -412,3 +412,46 @@ void hf_verb_rotate(struct hf_super *super, struct hf_job *job)
     hf_write_u8(&job->request, class);
     hf_job_ask(super, job, HF_CHANNEL_ENCLAVE, HF_SUPER_LONG_MS, rotate_keys_made);
 }
+
+/* --- accept: the passcode is judged first, whatever is unlocked [FR-9] --- */
+
+static void accept_judged(struct hf_super *super, struct hf_job *job, struct hf_answer *answer)
+{
+    if (answer->verdict.result != HF_OK) {
+        hf_job_end(super, job, &answer->verdict, NULL);
+        return;
+    }
+    if (super->locking || super->closing || super->state != HF_STATE_UNLOCKED) {
+        hf_job_fail(super, job, HF_LOCKED, "locked meanwhile; unlock and accept again");
+        return;
+    }
+    hf_known_take(super, &answer->body);
+    struct hf_span rest = hf_read_view(&job->body, hf_reader_left(&job->body));
+    hf_job_request(job, HF_FS_ACCEPT);
+    hf_write_bytes(&job->request, rest.data, rest.len);
+    job->relay = true;
+    hf_job_ask(super, job, HF_CHANNEL_FS, 0, worked);
+}
+
+void hf_verb_accept(struct hf_super *super, struct hf_job *job)
+{
+    struct hf_reader look = job->body;
+    bool lists = hf_read_u8(&look) == HF_ACCEPT_LIST;
+    if (look.failed || (super->packaged ? job->secret >= 0 : lists != (job->secret < 0))) {
+        hf_job_fail(super, job, HF_PROTOCOL, "a malformed verb");
+        return;
+    }
+    if (super->state != HF_STATE_UNLOCKED) {
+        hf_job_fail(super, job, HF_LOCKED, "the vault is locked; holdfast unlock it first");
+        return;
+    }
+    if (lists) {
+        struct hf_answer judged = {.verdict = {.result = HF_OK}};
+        hf_reader_init(&judged.body, HF_SPAN(super->in, 0));
+        accept_judged(super, job, &judged);
+        return;
+    }
+    hf_job_request(job, HF_CTL_UNLOCK);
+    job->gives_secret = true;
+    hf_job_ask(super, job, HF_CHANNEL_ENCLAVE, HF_SUPER_LONG_MS, accept_judged);
+}

@@ -222,9 +222,9 @@ class Names(Batch):
         E("c", what="from another directory"), E("x/in", what="from another directory")
         altered = os.path.join(os.path.dirname(d["d"]), ("A" if os.path.basename(d["d"])[0] != "A" else "B") + os.path.basename(d["d"])[1:])
         os.rename(d["d"], altered)
-        E("d", ("ENOENT",), what="name altered", named=".")
+        E("d", ("EIO",), what="name altered", named=".")
         os.rename(d["e"], f"{os.path.dirname(d['y/in'])}/{os.path.basename(d['e'])}")
-        E("e", ("ENOENT",), what="moved to another directory", named="y")
+        E("e", ("EIO",), what="moved to another directory", named="y")
         os.link(d["f"], d["g"] + "x")
         E("g", ("EIO", "data"), what="a stranger's name beside it", named=".")
         os.unlink(d["h"])
@@ -247,7 +247,7 @@ class Names(Batch):
         # directories
         ls = os.listdir
         os.rename(d["z"], f"{d['p']}/{os.path.basename(d['z'])}")
-        E("z", ("ENOENT",), ls, "directory moved", named="p")
+        E("z", ("EIO",), ls, "directory moved", named="p")
         exchange(d["q"], d["r"])
         E("q", ("EIO",), ls, "directories exchanged"), E("r", ("EIO",), ls, "directories exchanged")
         exchange(d["s/deep"], d["t/deep"])

@@ -149,6 +149,7 @@ static inline struct counts ask_counts(void)
         counts.settles = hf_read_u32(&body);
         counts.nodes = hf_read_u64(&body);
         counts.lookups = hf_read_u64(&body);
+        CHECK_INT(hf_read_u8(&body), 0);
         CHECK_INT(hf_reader_end(&body), HF_OK);
     }
     return counts;

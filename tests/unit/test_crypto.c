@@ -61,15 +61,15 @@ TEST(kdf_known_answers)
     const struct hf_span nonce[] = {HF_SPAN(info, 24)};
     check_kdf(HF_KDF_FILE_WRAP, nonce, 1, 64,
               "7f981e72cf43d263c07bdc7f3cb06f09f151fce5690c80643f11c8491edc3399eb51884cc0bbab29d31a0045b974bd0b79fea781bae0b49c5ced571dd74dd3c9");
-    check_kdf(HF_KDF_INDEX_TAG, NULL, 0, 16, "73bcfcb0f9262e1515993306f1a6ec0b");
+    check_kdf(HF_KDF_INDEX_WRAP, NULL, 0, 16, "73bcfcb0f9262e1515993306f1a6ec0b");
 }
 
 /* [KD-3] */
 TEST(kdf_contexts_and_lengths_are_apart)
 {
     uint8_t key[32] = {1};
-    uint8_t first[HF_KDF_INDEX_TAG][32];
-    for (unsigned i = 0; i < HF_KDF_INDEX_TAG; i++) {
+    uint8_t first[HF_KDF_INDEX_TIP][32];
+    for (unsigned i = 0; i < HF_KDF_INDEX_TIP; i++) {
         hf_kdf((enum hf_kdf_context)(i + 1), key, NULL, 0, first[i], 32);
         for (unsigned k = 0; k < i; k++)
             CHECK(memcmp(first[i], first[k], 32) != 0);
