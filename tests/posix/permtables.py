@@ -1,6 +1,7 @@
 """Tables about who may: modes of folders and files, sticky folders, chmod, chown, set-id bits, times."""
 from posixkit import *
 
+MODES = [0] + [bits << shift for bits in range(1, 8) for shift in (6, 3, 0)]
 DOES = {
     "create": lambda d: opened(f"{d}/new", os.O_CREAT | os.O_WRONLY),
     "mkdir": lambda d: os.mkdir(f"{d}/new"),
@@ -29,22 +30,21 @@ DOES = {
 @table
 def folder_modes(d):
     for who in USERS:
-        for bits in range(8):
-            for shift in (6, 3, 0):
-                for does, do in DOES.items():
-                    os.mkdir(f"{d}/w")
-                    touch(f"{d}/w/mine", mode=0o666)
-                    os.mkdir(f"{d}/w/sub")
-                    for path in ("/w/mine", "/w/sub", "/w"):
-                        if ROOT:
-                            os.chown(d + path, *OWNER[:2])
-                    os.chmod(f"{d}/w", bits << shift)
-                    with as_user(who):
-                        got = answer(do, f"{d}/w")
-                    seen = look(f"{d}/w")
-                    os.chmod(f"{d}/w", 0o755)
-                    yield f"{who}: {does} in {bits << shift:03o}", (got, seen, sorted(os.listdir(f"{d}/w")))
-                    remove(f"{d}/w")
+        for mode in MODES:
+            for does, do in DOES.items():
+                os.mkdir(f"{d}/w")
+                touch(f"{d}/w/mine", mode=0o666)
+                os.mkdir(f"{d}/w/sub")
+                for path in ("/w/mine", "/w/sub", "/w"):
+                    if ROOT:
+                        os.chown(d + path, *OWNER[:2])
+                os.chmod(f"{d}/w", mode)
+                with as_user(who):
+                    got = answer(do, f"{d}/w")
+                seen = look(f"{d}/w")
+                os.chmod(f"{d}/w", 0o755)
+                yield f"{who}: {does} in {mode:03o}", (got, seen, sorted(os.listdir(f"{d}/w")))
+                remove(f"{d}/w")
 
 
 @table
@@ -56,7 +56,7 @@ def file_modes(d):
             "noatime": lambda p: opened(p, os.O_RDONLY | os.O_NOATIME), "trusted": lambda p: os.setxattr(p, "trusted.x", b"1"), "list": lambda p: os.listxattr(p)}
     os.chmod(d, 0o777)
     for who in USERS:
-        for mode in [b << s for b in range(8) for s in (6, 3, 0)] + [0o1000, 0o1777, 0o4755, 0o2755, 0o6711, 0o7777]:
+        for mode in MODES + [0o1000, 0o1777, 0o4755, 0o2755, 0o6711, 0o7777]:
             for kind in ("regular", "fifo"):
                 for name, do in does.items():
                     if kind == "fifo" and name in ("r", "w", "rw", "trunc", "r trunc", "noatime"):
