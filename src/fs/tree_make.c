@@ -241,8 +241,12 @@ static int give_by_name(struct hf_node *dir, int dir_fd, const char *name, struc
 {
     struct stat up;
     int failed = hf_disk->fstat(dir_fd, &up);
+    if (!failed)
+        failed = hf_disk->fstatat(dir_fd, place->backing, &place->st);
     if (!failed && geteuid() == 0)
         failed = hf_disk->fchownat(dir_fd, place->backing, caller->uid, up.st_mode & S_ISGID ? (gid_t)-1 : caller->gid);
+    if (!failed && geteuid() == 0 && !S_ISLNK(place->st.st_mode) && place->st.st_mode & (S_ISUID | S_ISGID)) /* which the change of owner took */
+        failed = hf_disk->fchmodat(dir_fd, place->backing, place->st.st_mode & 07777);
     if (!failed)
         failed = hf_disk->fstatat(dir_fd, place->backing, &place->st);
     return failed ? failed : hf_tree_entry(dir, name, place, ret);
