@@ -85,9 +85,9 @@ void cli_warn_of_measuring(uint32_t pcrs, uint32_t untouched)
 {
     char list[64];
     hf_pcr_list_print(pcrs, list, sizeof list);
-    (void)fprintf(stderr, "holdfast: sealed to PCR %s: before you change firmware, its settings, Secure Boot keys or kernel, run `holdfast reseal --predict`, and have the "
-                  "recovery phrase at hand\n", list);
+    (void)fprintf(stderr, "holdfast: sealed to PCR %s: before you change firmware, its settings, Secure Boot keys or kernel, run `holdfast reseal --predict`, "
+                  "and have the recovery phrase at hand\n", list);
     hf_pcr_list_print(untouched, list, sizeof list);
     if (untouched)
-        (void)fprintf(stderr, "holdfast: warning: PCR %s is still zero: nothing was measured into it on this machine, so that it holds off no other software\n", list);
+        (void)fprintf(stderr, "holdfast: warning: PCR %s is still zero: nothing was measured into it here, so that it holds off no other software\n", list);
 }

@@ -29,7 +29,7 @@ static enum hf_result read_some(struct hf_tpm *tpm, uint32_t *left, struct hf_me
     }
     free(given);
     free(values);
-    return at > 0 ? HF_OK : hf_fail(error, HF_UNSUPPORTED, "this TPM keeps no SHA-256 values of the PCRs that are to be measured (tpm2_getcap pcrs shows its banks)");
+    return at > 0 ? HF_OK : hf_fail(error, HF_UNSUPPORTED, "this TPM keeps no SHA-256 values of a PCR that is to be measured (tpm2_getcap pcrs)");
 }
 
 enum hf_result hf_pcr_read(struct hf_tpm *tpm, uint32_t mask, struct hf_measure *ret, struct hf_error *error)

@@ -125,8 +125,8 @@ static enum hf_result require_pcrs(struct hf_tpm *tpm, ESYS_TR session, const st
     hf_tpm2_pcr_digest(measure, &values);
     TSS2_RC rc = Esys_PolicyPCR(tpm->esys, session, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &values, &selection);
     if (hf_tpm_base(rc) == TPM2_RC_VALUE)
-        return hf_fail(error, HF_REFUSED, "other software runs than the vault is sealed to: no try was spent; boot what it was sealed to, or `holdfast recover` "
-                       "with the recovery phrase");
+        return hf_fail(error, HF_REFUSED, "other software runs than the vault is sealed to: no try was spent; boot what it was sealed to, or "
+                       "`holdfast recover` with the recovery phrase");
     return hf_tpm_verdict(tpm, rc, "compare its PCRs", error);
 }
 

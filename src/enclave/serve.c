@@ -4,6 +4,7 @@
 #include "enclave/enclave.h"
 #include "os/clock.h"
 #include "os/file.h"
+#include "proto/fields.h"
 
 #pragma GCC poison memcmp strcpy sprintf
 
@@ -88,17 +89,30 @@ static enum hf_result on_lock(struct hf_enclave *e, struct hf_exchange *x)
     return HF_OK;
 }
 
-static enum hf_result on_erase(struct hf_enclave *e, struct hf_exchange *x)
+/* The element's part. A vault without a keybag has been erased before. */
+static enum hf_result erase_element(struct hf_enclave *e, struct hf_error *error)
 {
     struct hf_keybag_view view;
     uint32_t kind;
+    if (!e->greeted) {
+        HF_TRY(hf_keystore_read(&view, error));
+        HF_TRY(hf_link_hello(e, &view.header, false, &kind, error));
+    }
+    return hf_link_erase(e, error);
+}
+
+/* [ER-1] The element first: from then on copies of the keybag are useless. Without it the rest goes only when the supervisor says so, after a first try. */
+static enum hf_result on_erase(struct hf_enclave *e, struct hf_exchange *x)
+{
+    bool even_without_element = hf_read_bool(&x->in);
+    struct hf_error element = {.result = HF_OK};
     if (hf_reader_end(&x->in) != HF_OK)
         return HF_PROTOCOL;
-    if (!e->greeted) {
-        HF_TRY(hf_keystore_read(&view, &x->error));
-        HF_TRY(hf_link_hello(e, &view.header, false, &kind, &x->error));
-    }
-    HF_TRY(hf_link_erase(e, &x->error));
+    enum hf_result told = erase_element(e, &element);
+    if (told == HF_GONE)
+        told = HF_OK;
+    if (told != HF_OK && !even_without_element)
+        return hf_fail(&x->error, told, "%s", element.text[0] ? element.text : hf_result_text(told));
     static const char *const names[] = {"keybag", "keybag.new", "head", "head.new"};
     enum hf_result result = HF_OK;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -112,6 +126,8 @@ static enum hf_result on_erase(struct hf_enclave *e, struct hf_exchange *x)
     e->device = false;
     e->available = e->meta = 0;
     e->erased = true;
+    if (result == HF_OK && told != HF_OK)
+        return hf_fail(&x->error, HF_UNREACHABLE, "the keys on this disk are destroyed, but the element could not be told (%.120s): an older copy of the disk opens with the passcode", element.text);
     return result;
 }
 

@@ -327,16 +327,19 @@ static const struct hf_seal_request kept = {.how = HF_SEAL_KEEP, .measure = HF_M
  * being done keeps nobody out: the keybag still says that it is to be done. */
 static void settle_prediction(struct hf_enclave *e, struct trial *t)
 {
+    static const char unsettled[] = "the seal to the software before still stands; the next unlock tries again";
     struct hf_error error = {.result = HF_OK};
     uint64_t generation = e->header.generation;
     if (e->element.fit != HF_FIT_PREDICTED)
         return;
     HF_CLEANUP(trial) struct trial before = {.d = t->d};
-    enum hf_result result = renew(e, NULL, &settled, &t->d, &t->user, &error);
-    if (e->header.generation == generation)
+    (void)renew(e, NULL, &settled, &t->d, &t->user, &error);
+    if (e->header.generation == generation) {
         t->d = before.d;
-    if (result != HF_OK && e->header.generation == generation)
-        (void)snprintf(e->note, sizeof e->note, "the seal to the software before still stands; the next unlock tries again (%.40s)", error.text);
+        (void)snprintf(e->note, sizeof e->note, "%s (%.40s)", unsettled, error.text);
+    } else if (strncmp(e->note, unsettled, sizeof unsettled - 1) == 0) {
+        e->note[0] = '\0';
+    }
 }
 
 /* The passcode as it came, judged: t->user and t->d are there. */
@@ -465,7 +468,8 @@ enum hf_result hf_verb_recover(struct hf_enclave *e, struct hf_exchange *x)
     bool trusted = hf_read_bool(&x->in);
     uint32_t measure = hf_read_u32(&x->in);
     bool sentence = hf_read_bool(&x->in);
-    if (hf_reader_end(&x->in) != HF_OK || kind > HF_ELEMENT_TPM2 || measure > HF_MEASURE_KEEP || (sentence && (test || measure == 0 || measure == HF_MEASURE_KEEP)))
+    if (hf_reader_end(&x->in) != HF_OK || kind > HF_ELEMENT_TPM2 || measure > HF_MEASURE_KEEP ||
+        (sentence && (test || measure == 0 || measure == HF_MEASURE_KEEP)))
         return HF_PROTOCOL;
     HF_CLEANUP(trial) struct trial t = {0};
     struct hf_public_header h;

@@ -379,6 +379,14 @@ static void end_job(struct control *c)
     reply(c->job_result, &c->job_exchange);
 }
 
+/* The one request without a reply. */
+static bool is_stop(const uint8_t *message, size_t len)
+{
+    struct hf_reader reader;
+    hf_reader_init(&reader, HF_SPAN(message, len));
+    return hf_read_u16(&reader) == HF_FS_STOP && hf_reader_end(&reader) == HF_OK;
+}
+
 static void serve_one(struct control *c)
 {
     struct exchange x = {.error = {.result = HF_OK}};
@@ -388,6 +396,10 @@ static void serve_one(struct control *c)
         hf_worker_between(); /* the end of the channel: death.c is at it, and waits for this thread to forget as well */
         (void)pause();
         return;
+    }
+    if (result == HF_OK && is_stop(c->in, len)) {
+        hf_worker_between();
+        return; /* the job that it was for has ended: whatever comes stops it */
     }
     c->job = NULL;
     hf_reader_init(&x.in, HF_SPAN(c->in, len));

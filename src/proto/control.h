@@ -13,7 +13,7 @@
  * | RESEAL        | secret      | seal (proto/element.h) | u8 sentence (hf_sentence_change) | -> passcode [-> sentence when new] | - |
  * | SENTENCE      | secret      | - | <- sentence (empty: none) | - |
  * | ROTATE        | -           | u8 class (0: all that are available) | | u32 generation      needs unlocked |
- * | ERASE         | -           | - | | -    element first, then the keybag, head and everything else in .holdfast; memory last |
+ * | ERASE         | -           | u8 even without the element | | -    element first, then the keybag, head and everything else in .holdfast; memory last |
  * | STATUS        | -           | - | | enclave status |
  * | SETTINGS      | secret      | u32 which (HF_SETTING_*) | u32 grace_s | u32 inactivity_s | u32 screen lock | -> passcode | enclave status     only what `which` names is changed |
  * enclave status = u8 loaded | vault id 16 | u64 generation | policy | u8 has_recovery | u32 kdf memory | u32 passes | u32 lanes | u32 available mask | u32 meta mask

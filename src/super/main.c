@@ -108,7 +108,7 @@ static void take_signal(int signals)
     struct signalfd_siginfo info;
     if (read(signals, &info, sizeof info) != (ssize_t)sizeof info)
         return;
-    if (super.own_close.verb || !super.mounted) {
+    if (super.own_close.verb || super.erasing || !super.mounted) { /* an erase goes on without the others */
         if (super.work && super.work->verb == HF_OWN_CREATE)
             hf_job_abandon(&super, super.work);
         hf_super_bury(&super, "the supervisor was told to end");
@@ -259,6 +259,7 @@ int main(void)
     while (!super.exiting && needed())
         turn(signals);
     hf_super_stop(&super);
+    hf_erase_end(&super);
     pass_messages();
     if (super.socket_path[0])
         (void)unlink(super.socket_path);

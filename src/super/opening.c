@@ -31,6 +31,8 @@ void hf_super_ready(struct hf_super *super, struct hf_job *job, const char *path
         return;
     }
     enum hf_result result = hf_super_attach(super, path, &error);
+    if (result == HF_OK && hf_erase_is_due(super)) /* [ER-3] */
+        result = hf_erase_finish(super, &error);
     if (result == HF_OK) {
         if (super->channels[HF_CHANNEL_ENCLAVE].socket >= 0)
             hf_super_stop(super); /* what a START that failed has left */

@@ -97,6 +97,7 @@ struct hf_super {
     int nodes_fd;
     const uint64_t *nodes;
     bool started, mounted;
+    bool erasing, erased;
     bool gone;     /* START said that the vault is erased */
     bool exiting;
     struct hf_error end; /* what jobs that the end cuts short are told */
@@ -216,6 +217,14 @@ void hf_job_ok(struct hf_super *super, struct hf_job *job);
 /* Its owner has hung up. */
 void hf_job_abandon(struct hf_super *super, struct hf_job *job);
 void hf_job_end_all(struct hf_super *super);
+
+/* erase.c */
+/* An erase was begun and not ended: to be finished before anything else is done with the vault. */
+bool hf_erase_is_due(const struct hf_super *super);
+/* With fresh programs, waiting for them; what runs is stopped. */
+enum hf_result hf_erase_finish(struct hf_super *super, struct hf_error *error);
+/* At the process's end: finishes what was begun and tells who asked. */
+void hf_erase_end(struct hf_super *super);
 
 /* verbs.c: how each begins */
 void hf_verb_unlock(struct hf_super *super, struct hf_job *job);

@@ -189,7 +189,7 @@ void hf_verb_secrets(struct hf_super *super, struct hf_job *job)
     hf_job_end(super, job, &error, &body);
 }
 
-/* --- passcode, recovery, erase: on an open or a closed vault --- */
+/* --- passcode, recovery, settings: on an open or a closed vault --- */
 
 static void ask_passcode(struct hf_super *super, struct hf_job *job, struct hf_answer *answer)
 {
@@ -311,31 +311,6 @@ void hf_verb_recover(struct hf_super *super, struct hf_job *job)
     char path[4096];
     if (read_path(super, job, path))
         hf_super_ready(super, job, path, ask_recover);
-}
-
-static void erased(struct hf_super *super, struct hf_job *job, struct hf_answer *answer)
-{
-    struct hf_error verdict = answer->verdict;
-    hf_super_bury(super, "the vault was erased");
-    hf_job_end(super, job, &verdict, NULL);
-}
-
-/* A vault whose START failed (a damaged keybag) can still be erased: the enclave decides. */
-static void ask_erase(struct hf_super *super, struct hf_job *job, struct hf_answer *answer)
-{
-    if (super->channels[HF_CHANNEL_ENCLAVE].socket < 0) {
-        hf_job_end(super, job, &answer->verdict, NULL);
-        return;
-    }
-    hf_job_request(job, HF_CTL_ERASE);
-    hf_job_ask(super, job, HF_CHANNEL_ENCLAVE, 60000, erased);
-}
-
-void hf_verb_erase(struct hf_super *super, struct hf_job *job)
-{
-    char path[4096];
-    if (read_path(super, job, path) && ended(super, job))
-        hf_super_ready(super, job, path, ask_erase);
 }
 
 /* --- check, rotate: long work of the filesystem --- */

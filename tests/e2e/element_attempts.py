@@ -37,7 +37,7 @@ def status(body):
 
 
 def policy(attempts, delays):
-    return struct.pack("<II", attempts, len(delays)) + b"".join(struct.pack("<I", d) for d in delays) + struct.pack("<QB", 0, 0)
+    return struct.pack("<II", attempts, len(delays)) + b"".join(struct.pack("<I", d) for d in delays) + struct.pack("<QBI", 0, 0, 0)
 
 
 def fresh(attempts, delays):
@@ -126,7 +126,7 @@ for body in (b"", b"\0" * 31, b"\0" * 33, os.urandom(4000)):
     check(e.ask(RELEASE, body)[0] == PROTOCOL, "a body of the wrong length")
 check(e.ask(0x0999)[0] == PROTOCOL, "an unknown request")
 check(e.ask(COMMIT, struct.pack("<I", 1))[0] != OK, "no commit without a prepared slot")
-check(e.ask(PREPARE, os.urandom(32))[0] != OK, "no prepare before a release")
+check(e.ask(PREPARE, os.urandom(32) + struct.pack("<BIH", 0, 0x10000, 0))[0] != OK, "no prepare before a release")
 check(status(e.ask(STATUS)[1])["failed"] == 0, "and nothing was counted")
 e.close()
 shutil.rmtree(state)

@@ -267,6 +267,16 @@ def bring_up(tpm, e, blob, cutter, n):
             check(e.commit(slot) == OK, f"finished: {e.text}")
 
 
+def open_(e, auth):
+    """RELEASE; on a loaded machine swtpm may not take the next connection yet."""
+    for _ in range(20):
+        answer = e.release(auth)
+        if answer[0] != UNREACHABLE:
+            break
+        time.sleep(0.2)
+    return answer
+
+
 def cuts():
     """[EL-18] [EL-19] a power cut before every command of a reseal and of what the first unlock does: one working state, three indices."""
     tpm = machine()
@@ -283,13 +293,12 @@ def cuts():
             e.again()
         for phase in ("prepare", "commit"):
             for at in range(1, 200, 1 if LONG else 3):
-                check(e.release(right) == (OK, secret), f"{kind}, {phase} {at}: released: {e.text}")
+                check(open_(e, right) == (OK, secret), f"{kind}, {phase} {at}: released: {e.text}")
                 old = e.blob
                 cutter.arm(e, at if phase == "prepare" else 10 ** 6, at % 3 == 0)
                 try:
                     result, slot, fresh_secret, blob = e.prepare(right, how, KEEP, predicted)
-                    if phase == "commit":
-                        check(result == OK, f"prepare: {e.text}")
+                    if phase == "commit" and check(result == OK, f"prepare: {e.text}"):
                         cutter.arm(e, at, at % 3 == 1)
                         e.commit(slot)
                 except (ConnectionError, OSError):
@@ -300,7 +309,7 @@ def cuts():
                 bring_up(tpm, e, old if phase == "prepare" else blob, cutter, n)  # the keybag's rename lies between the two
                 if phase == "commit":
                     secret = fresh_secret
-                check(e.release(right) == (OK, secret) and e.ask(DEVICE) == (OK, device), f"{kind}: cut {at} in {phase}: opens: {e.text}")
+                check(open_(e, right) == (OK, secret) and e.ask(DEVICE) == (OK, device), f"{kind}: cut {at} in {phase}: opens: {e.text}")
                 check(indices(tpm) == 3, f"{kind}: cut {at} in {phase}: {indices(tpm)} indices")
                 got = e.status()
                 check(got["predicted"] == ((phase == "commit") == (kind == "reseal")), f"{kind}: cut {at} in {phase}: {got}")
@@ -322,7 +331,7 @@ def cuts():
             else:
                 e.blob, secret = blob, fresh_secret
     check(min(made.values()) > (40 if LONG else 13), f"cuts: {made}")
-    check(e.again() == OK and e.release(right) == (OK, secret) and not e.status()["predicted"], f"at the end: {e.text}")
+    check(e.again() == OK and open_(e, right) == (OK, secret) and not e.status()["predicted"], f"at the end: {e.text}")
     print(f"power cuts: {made['reseal']} in reseal --predict, {made['settle']} in the first unlock after")
     e.close()
     relay.close()
@@ -541,6 +550,44 @@ def commands_line():
     o.close()
 
 
+def asked():
+    """[EL-21] without --sentence-fd the sentence is asked for on the terminal, seen as it is typed; Enter alone: none. And a terminal is asked after the sentence was shown."""
+    import pty, select
+    o = Owner()
+
+    def talk(*words, say):
+        pid, end = pty.fork()
+        if pid == 0:
+            os.execve(hf, [hf, *words], o.env)
+        seen, at, until = b"", 0, time.monotonic() + 60
+        while time.monotonic() < until:
+            if say and say[0][0] in seen[at:]:
+                at = len(seen)
+                os.write(end, say.pop(0)[1].encode() + b"\n")
+            if not select.select([end], [], [], 0.1)[0]:
+                continue
+            try:
+                more = os.read(end, 4096)
+            except OSError:
+                break
+            if not more:
+                break
+            seen += more
+        os.close(end)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), seen.decode(errors="replace")
+
+    for n, sentence in enumerate(("The otter sleeps", "")):
+        code, seen = talk("create", o.vault, "--element", "tpm2", "--tcti", o.tpm.tcti, "--kdf", "64,1", "--measure", "--recovery-file", f"{o.phrase}.{n}",
+                          say=[(b"New passcode", "314159"), (b"same again", "314159"), (b"sentence of yours", sentence)])
+        check(code == 0 and "314159" not in seen and (sentence in seen), f"create on a terminal: {code} {seen}")
+        code, seen = talk("passcode", o.vault, say=[(b"Old passcode", "314159"), (b"New passcode", "314159"), (b"same again", "314159")])
+        shown, question = seen.find("Your sentence: The otter sleeps"), seen.find("Old passcode")
+        check(code == 0 and (0 <= shown < question if sentence else shown < 0 <= question), f"passcode on a terminal: {code} {seen}")
+        o.expect(0, "erase", o.vault, "--yes")
+        shutil.rmtree(o.vault)
+    o.close()
+
+
 def no_room():
     """[EL-19] when the first unlock can't settle, the owner gets in all the same, and the next one tries again."""
     o = Owner()
@@ -622,7 +669,7 @@ def kills():
 
 
 try:
-    for part in (other_software, by_hand, next_software, malformed, cuts, commands_line, no_room, kills):
+    for part in (other_software, by_hand, next_software, malformed, cuts, commands_line, asked, no_room, kills):
         began = time.monotonic()
         part()
         print(f"  {part.__name__}: {time.monotonic() - began:.1f} s", flush=True)

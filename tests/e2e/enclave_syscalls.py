@@ -99,7 +99,7 @@ def closed_vault():
     trace = Strace(p.enclave.pid)
     check(programs.ask(p.control, START)[0] == 0, "start")
     secret(p, RECOVER, struct.pack("<BIHBIB", 0, 1, 0, 0, 0x10000, 0), phrase, b"\2" + OTHER.encode())
-    check(programs.ask(p.control, ERASE)[0] == 0, "erase")
+    check(programs.ask(p.control, ERASE, b"\0")[0] == 0, "erase")
     p.close()
     trace.stop("recover and erase")
     shutil.rmtree(work)

@@ -182,6 +182,10 @@ TEST(check_and_rotate_report_and_can_be_stopped)
     begin(HF_FS_LOCK, "\2\0\0\0\1\0\0\0\0\0", 10);
     check_reply(HF_BUSY, 0, 0, 0); /* the check's */
     check_reply(HF_OK, 0, 0, 0);   /* the lock's */
+    begin(HF_FS_STOP, "", 0); /* has no reply: what follows is the next request's */
+    begin(HF_FS_CHECK, "", 0);
+    begin(HF_FS_STOP, "", 0);
+    check_reply(HF_BUSY, 0, 0, 0);
     CHECK(hf_clock_ms() - since < WITHIN_MS);
     CHECK(ask_counts().settles >= 2);
 end:

@@ -1,5 +1,5 @@
 """For tests: a real swtpm, a recording relay before it, and holdfast-element as a process on its socketpair."""
-import json, os, shutil, signal, socket, struct, subprocess, tempfile, threading, time
+import atexit, json, os, shutil, signal, socket, struct, subprocess, tempfile, threading, time
 
 HELLO, PROVISION, RELEASE, DEVICE, PREPARE, COMMIT, GENERATION, STATUS, ERASE, FRESH = range(0x0401, 0x040B)
 OK, FAILED, USAGE, WRONG, DELAYED, GONE, LOCKED, DAMAGED, REFUSED, UNREACHABLE = range(10)
@@ -48,6 +48,7 @@ class Swtpm:
         os.makedirs(self.state, exist_ok=True)
         self.path = os.path.join(self.folder, "s")
         self.process = None
+        atexit.register(self.close)  # however the test ends
         self.start()
 
     def start(self):

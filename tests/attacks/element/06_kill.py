@@ -44,7 +44,7 @@ whole = time.monotonic() - began
 answers, killed = 1, 0
 by_name = {}
 n = 0
-end = time.monotonic() + 90  # a loaded machine does fewer
+end = time.monotonic() + (270 if os.environ.get("HF_LONG") else 90)  # a loaded machine does fewer
 while killed < 200 and time.monotonic() < end:
     n += 1
     attempt = start("passcode", vault, "--passcode-fd", "0", "--new-passcode-fd", "0", lines=[f"{n:06d}", "271828"])
