@@ -136,17 +136,6 @@ static void on_getattr(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fil
     reply_attr(req, id, status, &attr);
 }
 
-/* The kernel asks for no change and has checked nothing: who may not take a file's set-id bits away is refused where there are some. */
-static int chown_to_nobody(fuse_req_t req, fuse_ino_t id, unsigned *ret_set)
-{
-    struct stat now;
-    int status = hf_tree_getattr(id, &now);
-    bool may = fuse_req_ctx(req)->uid == 0 || (status == 0 && fuse_req_ctx(req)->uid == now.st_uid);
-    bool bits = status == 0 && !S_ISDIR(now.st_mode) && now.st_mode & (S_ISUID | S_ISGID);
-    *ret_set = may ? HF_SET_NOBODY : 0;
-    return status ? status : bits && !may ? -EPERM : 0;
-}
-
 static void on_setattr(fuse_req_t req, fuse_ino_t id, struct stat *attr, int to_set, struct fuse_file_info *file)
 {
     static const struct {
@@ -169,9 +158,7 @@ static void on_setattr(fuse_req_t req, fuse_ino_t id, struct stat *attr, int to_
         attr->st_atim.tv_nsec = UTIME_NOW;
     if (to_set & FUSE_SET_ATTR_MTIME_NOW)
         attr->st_mtim.tv_nsec = UTIME_NOW;
-    int status = set == 0 ? chown_to_nobody(req, id, &set) : 0;
-    if (status == 0)
-        status = hf_tree_setattr(id, attr, set, &ret);
+    int status = hf_tree_setattr(id, attr, set, &ret);
     reply_attr(req, id, status, &ret);
 }
 

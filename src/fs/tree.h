@@ -64,7 +64,7 @@ bool hf_tree_attr_keeps(uint64_t id);
 #define HF_SET_SIZE 8u
 #define HF_SET_ATIME 16u
 #define HF_SET_MTIME 32u
-#define HF_SET_NOBODY 64u /* chown to -1, -1 by the owner or root: set-id bits go as with a new owner, and the time of change follows (as it does with set 0) */
+/* 0 is a chown to -1, -1, or comes before a write that takes privileges away itself: the time of change follows, nothing else. */
 /* Times may hold UTIME_NOW in tv_nsec. */
 int hf_tree_setattr(uint64_t id, const struct stat *attr, unsigned set, struct stat *ret);
 

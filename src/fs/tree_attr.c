@@ -175,7 +175,7 @@ static int set_owner_and_mode(struct hf_node *node, const struct stat *attr, uns
     if (failed)
         return failed;
     to = from;
-    if ((set & (HF_SET_UID | HF_SET_GID | HF_SET_NOBODY)) && (node->kind == HF_NODE_FILE || node->kind == HF_NODE_OTHER))
+    if ((set & (HF_SET_UID | HF_SET_GID)) && (node->kind == HF_NODE_FILE || node->kind == HF_NODE_OTHER))
         to.st_mode = without_set_id(from.st_mode);
     if (set & HF_SET_MODE)
         to.st_mode = (from.st_mode & S_IFMT) | (attr->st_mode & 07777);
@@ -251,7 +251,7 @@ int hf_tree_setattr(uint64_t id, const struct stat *attr, unsigned set, struct s
         failed = set_size(id, attr->st_size);
     if (failed)
         return failed;
-    bool names = set == 0 || (set & (HF_SET_MODE | HF_SET_UID | HF_SET_GID | HF_SET_NOBODY)) != 0;
+    bool names = set == 0 || (set & (HF_SET_MODE | HF_SET_UID | HF_SET_GID)) != 0;
     failed = hf_tree_enter(id, names, &node);
     if (failed)
         return failed;
