@@ -418,7 +418,7 @@ static void note(struct hf_node *file, bool taken)
     if (hf_fresh_state() != HF_FRESH_SOUND || !file->content || !file->bound || file->unlinked)
         return;
     bool known = file->parent && spot_of_node(file, &name) && name.there;
-    if (!known || (is_shared(&name.entry) && has_more_names(file))) {
+    if (!known || (is_shared(&name.entry) && (file->fd < 0 || has_more_names(file)))) {
         if (known && taken) /* it may be so since the take alone */
             enter(&name, 0, 0, name.entry.tag, true);
         note_shared(file, taken);

@@ -484,12 +484,14 @@ static bool shut_file(struct hf_node *node)
     if (pthread_rwlock_trywrlock(&node->lock) != 0)
         return false;
     if (node->opens == 0 && node->parent && node->fd >= 0) {
+        bool settled = node->content && !node->stale && !node->evidence && !hf_content_pending(node->content);
+        if (settled)
+            hf_fresh_note(node); /* asks the descriptor how many names there are */
         (void)hf_disk->close(node->fd);
         node->fd = -1;
         if (node->content)
             node->content->fd = -1;
-        if (node->content && !node->stale && !node->evidence && !hf_content_pending(node->content)) {
-            hf_fresh_note(node);
+        if (settled) {
             hf_content_free(&node->content);
             node->bound = false;
         }
