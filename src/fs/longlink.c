@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/base64url.h"
+#include "fs/closing.h"
 #include "fs/errno.h"
 #include "fs/files.h"
 #include "fs/fresh.h"
@@ -78,6 +79,8 @@ int hf_link_to_file(struct hf_node *dir, int dir_fd, const char *name, struct hf
         hf_node_unhash(made);
         hf_node_unplace(made);
     }
+    if (made && !failed)
+        hf_closing_note(node ? node : made); /* made, but not open */
     hf_node_unref(made);
     hf_node_unref(node);
     return failed;

@@ -1,4 +1,4 @@
-/* fs/longlink.h: inside the tree alone: a symlink that needs a header becomes a file with a symlink's kind. */
+/* fs/longlink.h: inside the tree alone: a symlink that needs a header becomes a file with a symlink's kind. Source: spec/35-crash.md [CR-14]. */
 #ifndef HF_FS_LONGLINK_H
 #define HF_FS_LONGLINK_H
 
