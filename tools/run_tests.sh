@@ -26,6 +26,7 @@ if [ -n "${HOLDFAST_VECTORS:-}" ]; then run "published vectors" tests/vectors/ru
 else echo "published vectors: skipped, HOLDFAST_VECTORS names no folder"; skipped=$((skipped + 1)); fi
 for t in tests/e2e/*.sh tests/e2e/*.py; do [ -x "$t" ] && run "$(basename "$t")" "$t" "$plain"; done
 run models tests/model/run.sh
+for t in tests/posix/*.py; do [ -x "$t" ] && run "posix: $(basename "$t")" "$t" "$plain"; done
 for t in tests/power/*.py; do [ -x "$t" ] && run "power: $(basename "$t")" "$t" "$plain"; done
 for t in tests/attacks/*/run.sh; do [ -x "$t" ] && run "attacks: $(basename "$(dirname "$t")")" "$t" "$plain"; done
 echo "$passed passed, $failed failed, $skipped skipped"

@@ -9,7 +9,7 @@
 
 static const uint8_t file_magic[8] = {'H', 'O', 'L', 'D', 'F', 'I', 'L', 'E'};
 static const uint8_t page_magic[8] = {'H', 'F', 'P', 'A', 'G', 'E', '0', '1'};
-enum { FILE_FORMAT = 1, STATIC_RESERVED_LEN = 80, META_RESERVED_LEN = 48, DYNAMIC_RESERVED_LEN = 20 /* a page digest, and 4 */ };
+enum { FILE_FORMAT = 1, STATIC_RESERVED_LEN = 80, META_RESERVED_LEN = 4, DYNAMIC_RESERVED_LEN = 20 /* a page digest, and 4 */ };
 static const uint64_t u48_end = UINT64_C(1) << 48;
 
 static bool all_zero(const uint8_t *bytes, size_t len)
@@ -88,6 +88,8 @@ static bool meta_is_sound(const struct hf_file_meta *meta)
     unsigned used = (unsigned)meta->current + meta->old;
     if (used > HF_SLOTS || (meta->flags & ~HF_META_FLAGS_KNOWN) != 0)
         return false;
+    if (meta->more_number == 0 && (meta->more_current != 0 || meta->more_old != 0 || !all_zero(meta->more_digest, sizeof meta->more_digest)))
+        return false;
     return all_zero((const uint8_t *)meta->slots + used * HF_SLOT_LEN, (HF_SLOTS - used) * HF_SLOT_LEN);
 }
 
@@ -104,6 +106,10 @@ enum hf_result hf_file_meta_parse(const uint8_t bytes[HF_META_LEN], struct hf_fi
     hf_read_bytes(&reader, meta.slots, sizeof meta.slots);
     hf_read_bytes(&reader, meta.attr_mac, sizeof meta.attr_mac);
     hf_read_bytes(&reader, meta.xattr_digest, sizeof meta.xattr_digest);
+    meta.more_number = hf_read_u32(&reader);
+    meta.more_current = hf_read_u32(&reader);
+    meta.more_old = hf_read_u32(&reader);
+    hf_read_bytes(&reader, meta.more_digest, sizeof meta.more_digest);
     hf_read_zeros(&reader, META_RESERVED_LEN);
     hf_read_bytes(&reader, meta.mac, sizeof meta.mac);
     HF_TRY(hf_reader_end(&reader));
@@ -125,6 +131,10 @@ void hf_file_meta_encode(const struct hf_file_meta *meta, uint8_t out[HF_META_LE
     hf_write_bytes(&writer, meta->slots, sizeof meta->slots);
     hf_write_bytes(&writer, meta->attr_mac, sizeof meta->attr_mac);
     hf_write_bytes(&writer, meta->xattr_digest, sizeof meta->xattr_digest);
+    hf_write_u32(&writer, meta->more_number);
+    hf_write_u32(&writer, meta->more_current);
+    hf_write_u32(&writer, meta->more_old);
+    hf_write_bytes(&writer, meta->more_digest, sizeof meta->more_digest);
     hf_write_zeros(&writer, META_RESERVED_LEN);
     HF_ASSERT(writer.len == HF_META_MACCED_LEN);
     hf_write_bytes(&writer, meta->mac, sizeof meta->mac);

@@ -59,6 +59,9 @@ struct hf_file_meta {
     uint8_t slots[HF_SLOTS][HF_SLOT_LEN];
     uint8_t attr_mac[16];
     uint8_t xattr_digest[32];
+    uint32_t more_number;     /* of the record of further slots (fs/morenames.h); 0: none, and the rest zero */
+    uint32_t more_current, more_old;
+    uint8_t more_digest[32];
     uint8_t mac[16];
 };
 

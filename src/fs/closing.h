@@ -6,7 +6,7 @@
 
 #include "fs/node.h"
 
-/* After a file's use ended, with no lock held: puts it on the list if it is such a one. */
+/* After a file's use ended, without its lock: puts it on the list if it is such a one. */
 void hf_closing_note(struct hf_node *file);
 /* The control thread's. */
 void hf_closing_evict(void);

@@ -59,6 +59,8 @@ struct hf_content {
     uint64_t size_seen, length_seen;
     uint32_t gen_seen;
     struct hf_range cover_next[HF_COVERS];
+    struct hf_more *more;   /* fs/morenames.h's: slots that have no place in meta; NULL: not loaded, or none */
+    uint8_t names_since;    /* name evidence since the last settle: the list has place for so many */
     uint8_t inline_data[HF_INLINE_MAX];
 };
 

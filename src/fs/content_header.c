@@ -121,6 +121,7 @@ void hf_content_free(struct hf_content **content)
     if (!*content)
         return;
     hf_content_forget(*content);
+    free((*content)->more);
     free(*content);
     *content = NULL;
 }

@@ -118,6 +118,15 @@ static enum hf_result next_hole(struct hf_content *content, uint64_t page, uint6
     }
 }
 
+static bool is_zero(const uint8_t *bytes, uint64_t len)
+{
+    for (uint64_t i = 0; i < len; i++) {
+        if (bytes[i])
+            return false;
+    }
+    return true;
+}
+
 enum hf_result hf_content_seek(struct hf_content *content, uint64_t offset, int whence, uint64_t *ret)
 {
     if (!content->keys)
@@ -125,6 +134,12 @@ enum hf_result hf_content_seek(struct hf_content *content, uint64_t offset, int 
     uint64_t size = content->dynamic.size, page = hf_page_of(offset);
     if (offset >= size)
         return HF_NOT_FOUND;
+    if (page == 0 && is_zero(content->inline_data, size < HF_INLINE_MAX ? size : HF_INLINE_MAX)) {
+        *ret = offset;
+        if (whence == SEEK_HOLE)
+            return HF_OK;
+        page = 1; /* what page 0 holds is on the disk always: zeros there count as a hole */
+    }
     enum hf_result result = whence == SEEK_HOLE ? next_hole(content, page, &page) : next_data(content, page, &page);
     if (result == HF_NOT_FOUND || (result == HF_OK && hf_page_start(page) >= size)) {
         if (whence != SEEK_HOLE)

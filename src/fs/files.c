@@ -10,6 +10,7 @@
 #include "fs/dirs.h"
 #include "fs/errno.h"
 #include "fs/fresh.h"
+#include "fs/morenames.h"
 #include "fs/settle.h"
 #include "fs/xattrs.h"
 #include "keys/wipe.h"
@@ -52,6 +53,8 @@ int hf_evidence_put(struct hf_node *file, enum hf_evidence_kind kind, const uint
     hf_lend_back(file->fd, lent);
     if (!failed)
         file->evidence = true;
+    if (!failed && kind == HF_EVIDENCE_NAME)
+        content->names_since++;
     return failed;
 }
 
@@ -76,6 +79,7 @@ bool hf_evidence_has(const struct hf_node *file, enum hf_evidence_kind kind, con
 void hf_evidence_remove(struct hf_node *file)
 {
     uint32_t lent;
+    file->content->names_since = 0;
     if (!file->evidence || hf_lend(file->fd, 0600, &lent))
         return;
     int failed = hf_disk->fremovexattr(file->fd, HF_EVIDENCE_XATTR);
@@ -91,19 +95,31 @@ int hf_slot_of(const struct hf_node *file, const struct hf_node *dir, const char
     return -hf_errno(hf_name_slot(header->class, header->class_generation, hf_dir_id(dir), header->file_id, plain, out));
 }
 
-bool hf_slot_room(const struct hf_node *file)
+/* So many names at most have evidence at once: the list is never so full of others that one of them has to go. */
+enum { NAMES_SINCE_MAX = HF_EVIDENCE_MAX / 3 };
+
+int hf_slot_room(struct hf_node *file)
 {
-    return file->content->meta.current + file->content->meta.old < (int)HF_SLOTS;
+    const struct hf_file_meta *meta = &file->content->meta;
+    if (file->content->names_since >= NAMES_SINCE_MAX)
+        return -EAGAIN;
+    if (meta->current + meta->old < (int)HF_SLOTS)
+        return 0;
+    return meta->old > 0 ? -EAGAIN : hf_more_room(file);
 }
 
 void hf_slot_add(struct hf_node *file, const uint8_t slot[HF_SLOT_LEN])
 {
     struct hf_file_meta *meta = &file->content->meta;
+    file->stale = true;
+    file->names_epoch = hf_epoch_now();
+    if (meta->current + meta->old == (int)HF_SLOTS) {
+        hf_more_add(file, slot);
+        return;
+    }
     memmove(meta->slots[meta->current + 1], meta->slots[meta->current], (size_t)meta->old * HF_SLOT_LEN);
     memcpy(meta->slots[meta->current], slot, HF_SLOT_LEN);
     meta->current++;
-    file->stale = true;
-    file->names_epoch = hf_epoch_now();
 }
 
 void hf_slot_drop(struct hf_node *file, const uint8_t slot[HF_SLOT_LEN])
@@ -122,6 +138,10 @@ void hf_slot_drop(struct hf_node *file, const uint8_t slot[HF_SLOT_LEN])
         file->names_epoch = hf_epoch_now();
         return;
     }
+    if (!hf_more_drop(file, slot))
+        return;
+    file->stale = true;
+    file->names_epoch = hf_epoch_now();
 }
 
 void hf_slots_settled(struct hf_node *file)
@@ -129,6 +149,7 @@ void hf_slots_settled(struct hf_node *file)
     struct hf_file_meta *meta = &file->content->meta;
     memset(meta->slots[meta->current], 0, (size_t)(HF_SLOTS - meta->current) * HF_SLOT_LEN);
     meta->old = 0;
+    hf_more_settled(file);
 }
 
 /* --- ready --- */
@@ -148,7 +169,7 @@ int hf_file_label(struct hf_node *file)
     return 0;
 }
 
-bool hf_file_name_fits(const struct hf_node *file, const uint8_t slot[HF_SLOT_LEN])
+bool hf_file_name_fits(struct hf_node *file, const uint8_t slot[HF_SLOT_LEN])
 {
     const struct hf_file_meta *meta = &file->content->meta;
     unsigned count = meta->current + (file->content->in_window ? meta->old : 0u);
@@ -156,7 +177,7 @@ bool hf_file_name_fits(const struct hf_node *file, const uint8_t slot[HF_SLOT_LE
         if (hf_equal_ct(meta->slots[i], slot, HF_SLOT_LEN))
             return true;
     }
-    return file->evidence && hf_evidence_has(file, HF_EVIDENCE_NAME, slot);
+    return hf_more_has(file, slot) || (file->evidence && hf_evidence_has(file, HF_EVIDENCE_NAME, slot));
 }
 
 static enum hf_result attributes_fit(struct hf_node *file, const struct stat *st, bool *ret)
@@ -345,6 +366,27 @@ void hf_file_discard(struct hf_node *file)
     pthread_rwlock_unlock(&file->lock);
 }
 
+void hf_file_adopt(struct hf_node *file, struct hf_node *copy)
+{
+    ino_t ino = copy->ino;
+    hf_content_free(&file->content);
+    if (file->fd >= 0)
+        (void)hf_disk->close(file->fd);
+    file->content = copy->content;
+    file->fd = copy->fd;
+    file->class = copy->class;
+    file->bound = true;
+    file->evidence = copy->evidence;
+    file->stale = true;
+    file->unsynced = copy->unsynced;
+    copy->content = NULL;
+    copy->fd = -1;
+    hf_node_unhash(copy);
+    hf_node_unplace(copy);
+    hf_node_rehash(file, ino);
+    hf_dirty(file);
+}
+
 /* --- attributes --- */
 
 void hf_file_attr(const struct hf_node *node, struct stat *st)
@@ -399,9 +441,8 @@ int hf_file_birth(int fd, const struct hf_file_birth *birth, struct hf_node *dir
     int failed = hf_disk->fstat(fd, &st);
     enum hf_result result = failed ? HF_IO : hf_content_make(fd, birth->class, birth->kind, &content);
     if (result == HF_OK) {
-        struct stat shown = st;
-        shown.st_mode = S_IFREG | birth->mode;
-        file = plain ? hf_node_get(&shown, dir, backing, false) : hf_node_get(&shown, NULL, NULL, false);
+        enum hf_node_kind kind = birth->kind == HF_KIND_LONG_SYMLINK ? HF_NODE_LONG_LINK : HF_NODE_FILE;
+        file = hf_node_get_new(&st, kind, plain ? dir : NULL, backing);
         if (!file)
             result = HF_NO_MEMORY;
     }

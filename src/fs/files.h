@@ -24,11 +24,11 @@ HF_MUST_USE int hf_file_label(struct hf_node *file); /* descriptor, static part 
 HF_MUST_USE int hf_file_bind(struct hf_node *file);  /* … and fit the name and attributes that the disk shows */
 HF_MUST_USE int hf_file_ready(struct hf_node *file); /* … and the content is unsealed */
 /* The slot is a current name's, or in an open window an old one's or one that evidence vouches for. */
-bool hf_file_name_fits(const struct hf_node *file, const uint8_t slot[HF_SLOT_LEN]);
+bool hf_file_name_fits(struct hf_node *file, const uint8_t slot[HF_SLOT_LEN]);
 
 /* Name slots: label is there, node's lock held exclusively. */
 HF_MUST_USE int hf_slot_of(const struct hf_node *file, const struct hf_node *dir, const char *plain, uint8_t out[HF_SLOT_LEN]);
-bool hf_slot_room(const struct hf_node *file);
+HF_MUST_USE int hf_slot_room(struct hf_node *file); /* 0; -EAGAIN: after a settle; -EMLINK, -EIO */
 void hf_slot_add(struct hf_node *file, const uint8_t slot[HF_SLOT_LEN]);
 void hf_slot_drop(struct hf_node *file, const uint8_t slot[HF_SLOT_LEN]); /* becomes an old one */
 void hf_slots_settled(struct hf_node *file);
@@ -36,6 +36,9 @@ void hf_slots_settled(struct hf_node *file);
 /* Its key under the class's current generation, names and attributes bound anew, page 0 written. hf_ns and the node's lock held exclusively, content ready, dirty.
  * -EMLINK: it has names that are not known here. */
 HF_MUST_USE int hf_file_rewrap(struct hf_node *file, unsigned class);
+
+/* The copy's content and inode become the file's: who has it open goes on with it. hf_ns and the file's lock held exclusively. */
+void hf_file_adopt(struct hf_node *file, struct hf_node *copy);
 
 /* Sets the evidence before the change: a name slot or an attribute MAC. */
 HF_MUST_USE int hf_evidence_put(struct hf_node *file, enum hf_evidence_kind kind, const uint8_t value[16]);

@@ -202,6 +202,12 @@ static bool find_always(struct hf_node *dir, const char *plain, struct spot *ret
     return false;
 }
 
+/* FIFOs, sockets and devices: what stat shows is all there is of them. */
+static bool has_no_proof(const struct stat *st)
+{
+    return !S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode) && !S_ISLNK(st->st_mode);
+}
+
 int hf_fresh_lookup(struct hf_node *dir, const char *plain, const struct hf_place *place)
 {
     struct spot spot;
@@ -211,7 +217,7 @@ int hf_fresh_lookup(struct hf_node *dir, const char *plain, const struct hf_plac
     if (place->exists) {
         if (judged && !spot.there)
             return stale("a name that the vault does not have: probably restored, or added by someone");
-        if (judged && hf_node_kind_of(&place->st) == HF_NODE_OTHER && spot.entry.tag != other_tag(spot.index, &place->st))
+        if (judged && has_no_proof(&place->st) && spot.entry.tag != other_tag(spot.index, &place->st))
             return stale("another kind of object, or another device, has this name");
         return 0;
     }

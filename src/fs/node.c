@@ -141,17 +141,33 @@ static struct hf_node *hash_find(ino_t ino)
     return node;
 }
 
-enum hf_node_kind hf_node_kind_of(const struct stat *st)
+static enum hf_node_kind kind_of(const struct stat *st)
 {
     if (S_ISDIR(st->st_mode))
         return HF_NODE_DIR;
     if (S_ISREG(st->st_mode))
-        return (st->st_mode & 07777) == HF_LONG_LINK_MODE ? HF_NODE_LONG_LINK : HF_NODE_FILE;
+        return HF_NODE_FILE;
     return S_ISLNK(st->st_mode) ? HF_NODE_LINK : HF_NODE_OTHER;
 }
 
+/* What the header of a file with the mode of long symlinks says it is. Whoever changes that byte gets a file that does not open. */
+static enum hf_node_kind kind_in_header(struct hf_node *parent, const char *backing)
+{
+    uint8_t s[HF_STATIC_LEN];
+    struct hf_file_static header;
+    int dir = hf_dir_use_fd(parent);
+    int fd = dir < 0 ? dir : hf_open_lent(dir, backing, O_RDONLY);
+    ssize_t got = fd < 0 ? fd : hf_disk->pread(fd, s, sizeof s, 0);
+    if (fd >= 0)
+        (void)hf_disk->close(fd);
+    if (dir >= 0)
+        hf_dir_done(parent);
+    bool is_link = got == (ssize_t)sizeof s && hf_file_static_parse(s, &header) == HF_OK && header.kind == HF_KIND_LONG_SYMLINK;
+    return is_link ? HF_NODE_LONG_LINK : HF_NODE_FILE;
+}
+
 /* table held. */
-static struct hf_node *node_new(const struct stat *st)
+static struct hf_node *node_new(const struct stat *st, enum hf_node_kind kind)
 {
     struct hf_node *node = calloc(1, sizeof *node);
     uint32_t id = node ? take_id() : 0;
@@ -161,7 +177,7 @@ static struct hf_node *node_new(const struct stat *st)
     }
     node->id = id;
     node->generation = generations[id];
-    node->kind = hf_node_kind_of(st);
+    node->kind = kind;
     node->ino = st->st_ino;
     node->fd = -1;
     (void)pthread_rwlock_init(&node->lock, NULL);
@@ -238,7 +254,7 @@ enum hf_result hf_node_start(int root_fd, void *map)
     if (!buckets)
         return HF_NO_MEMORY;
     pthread_mutex_lock(&table);
-    struct hf_node *root = node_new(&st);
+    struct hf_node *root = node_new(&st, HF_NODE_DIR);
     if (root) {
         root->lookups = 1;
         root->refs = 1;
@@ -248,21 +264,26 @@ enum hf_result hf_node_start(int root_fd, void *map)
     return root ? HF_OK : HF_NO_MEMORY;
 }
 
-struct hf_node *hf_node_get(const struct stat *st, struct hf_node *parent, const char *backing, bool counted)
+/* table held. A name that was taken away from under a file with several: any other name serves. */
+static void take_place(struct hf_node *node, struct hf_node *parent, const char *backing)
+{
+    if (!parent || node->parent || node->id == HF_TREE_ROOT)
+        return;
+    node->name = strdup(backing);
+    if (node->name) {
+        node->parent = parent;
+        parent->refs++;
+    }
+}
+
+static struct hf_node *get(const struct stat *st, enum hf_node_kind kind, struct hf_node *parent, const char *backing, bool counted)
 {
     pthread_mutex_lock(&table);
     struct hf_node *node = hash_find(st->st_ino);
     if (!node)
-        node = node_new(st);
+        node = node_new(st, kind);
     if (node) {
-        /* A name that was taken away from under a file with several: any other name serves. */
-        if (parent && !node->parent && node->id != HF_TREE_ROOT) {
-            node->name = strdup(backing);
-            if (node->name) {
-                node->parent = parent;
-                parent->refs++;
-            }
-        }
+        take_place(node, parent, backing);
         if (counted)
             node->lookups++;
         else
@@ -270,6 +291,24 @@ struct hf_node *hf_node_get(const struct stat *st, struct hf_node *parent, const
     }
     pthread_mutex_unlock(&table);
     return node;
+}
+
+struct hf_node *hf_node_get(const struct stat *st, struct hf_node *parent, const char *backing, bool counted)
+{
+    enum hf_node_kind kind = kind_of(st);
+    if (parent && kind == HF_NODE_FILE && (st->st_mode & 07777) == HF_LONG_LINK_MODE) {
+        pthread_mutex_lock(&table);
+        bool known = hash_find(st->st_ino) != NULL;
+        pthread_mutex_unlock(&table);
+        if (!known)
+            kind = kind_in_header(parent, backing);
+    }
+    return get(st, kind, parent, backing, counted);
+}
+
+struct hf_node *hf_node_get_new(const struct stat *st, enum hf_node_kind kind, struct hf_node *parent, const char *backing)
+{
+    return get(st, kind, parent, backing, false);
 }
 
 struct hf_node *hf_node_find(ino_t ino)
@@ -359,6 +398,7 @@ void hf_node_rehash(struct hf_node *node, ino_t ino)
     pthread_mutex_lock(&table);
     hash_out(node);
     node->ino = ino;
+    node->unlinked = false;
     hash_in(node);
     pthread_mutex_unlock(&table);
 }

@@ -101,8 +101,10 @@ uint64_t hf_node_count(void);
 /* After many nodes went, the heap gives their memory back to the system. No lock held. */
 void hf_node_trim(void);
 
-enum hf_node_kind hf_node_kind_of(const struct stat *st);
-#define HF_LONG_LINK_MODE 01000u /* a regular file with exactly this mode holds a symlink's target */
+/* A regular file with exactly this mode may hold a symlink's target: its header says so. */
+#define HF_LONG_LINK_MODE 01000u
+/* As hf_node_get, of a file that is being made: its kind is known and nothing in it can be read yet. */
+struct hf_node *hf_node_get_new(const struct stat *st, enum hf_node_kind kind, struct hf_node *parent, const char *backing);
 
 /* A file's descriptor: opens it when needed (node's lock held exclusively, hf_ns held). Returns 0 or a negative errno. */
 HF_MUST_USE int hf_node_open_fd(struct hf_node *node);

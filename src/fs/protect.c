@@ -88,26 +88,6 @@ static int make_copy(struct hf_node *file, int dir_fd, unsigned class, const cha
     return failed;
 }
 
-/* The copy's content and inode become the node's: who has the file open goes on with it. */
-static void adopt(struct hf_node *file, struct hf_node *copy)
-{
-    ino_t ino = copy->ino;
-    hf_content_free(&file->content);
-    (void)hf_disk->close(file->fd);
-    file->content = copy->content;
-    file->fd = copy->fd;
-    file->class = copy->class;
-    file->bound = true;
-    file->evidence = copy->evidence;
-    file->stale = true;
-    copy->content = NULL;
-    copy->fd = -1;
-    hf_node_unhash(copy);
-    hf_node_unplace(copy);
-    hf_node_rehash(file, ino);
-    hf_dirty(file);
-}
-
 static int raise_file(struct hf_node *file, unsigned class)
 {
     char temporary[32] = ".hf~", plain[256];
@@ -130,7 +110,7 @@ static int raise_file(struct hf_node *file, unsigned class)
     if (failed)
         (void)hf_disk->unlinkat(dir_fd, temporary, 0);
     else {
-        adopt(file, copy);
+        hf_file_adopt(file, copy);
         hf_fresh_put_file(file, file->parent, file->name, hf_fresh_is_always(file->parent, file->name));
     }
     if (failed && copy) {

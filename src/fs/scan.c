@@ -15,6 +15,7 @@
 #include "fs/errno.h"
 #include "fs/files.h"
 #include "fs/fresh.h"
+#include "fs/morenames.h"
 #include "fs/settle.h"
 #include "fs/treepart.h"
 #include "fs/xattrs.h"
@@ -30,8 +31,8 @@ struct scan {
 struct seen {
     struct seen *next;
     struct hf_node *node;
-    unsigned count;
-    uint8_t slots[HF_SLOTS][HF_SLOT_LEN];
+    uint32_t count, cap;
+    uint8_t (*slots)[HF_SLOT_LEN];
 };
 
 static struct seen *seen_of(struct scan *scan, struct hf_node *node, bool more_names)
@@ -48,6 +49,20 @@ static struct seen *seen_of(struct scan *scan, struct hf_node *node, bool more_n
     seen->next = scan->seen;
     scan->seen = seen;
     return seen;
+}
+
+static bool see(struct seen *seen, const uint8_t slot[HF_SLOT_LEN])
+{
+    if (seen->count == seen->cap) {
+        uint32_t cap = seen->cap * 2 + HF_SLOTS;
+        uint8_t (*more)[HF_SLOT_LEN] = realloc(seen->slots, (size_t)cap * HF_SLOT_LEN);
+        if (!more)
+            return false;
+        seen->slots = more;
+        seen->cap = cap;
+    }
+    memcpy(seen->slots[seen->count++], slot, HF_SLOT_LEN);
+    return true;
 }
 
 /* Reported without its name: the log is plaintext. */
@@ -102,8 +117,8 @@ static void scan_file(struct scan *scan, struct hf_node *dir, int dir_fd, const 
         if (!failed)
             failed = hf_xattr_rebind(file);
         struct seen *seen = failed ? NULL : seen_of(scan, file, st->st_nlink > 1);
-        if (seen && seen->count < HF_SLOTS)
-            memcpy(seen->slots[seen->count++], slot, HF_SLOT_LEN);
+        if (seen && !see(seen, slot))
+            scan->waiting++; /* without memory for its names it can't be written anew */
         hf_wipe(plain, sizeof plain);
     }
     if ((window || scan->accept) && !failed && (file->parent != dir || strcmp(backing, file->name) != 0)) { /* a further name */
@@ -233,13 +248,10 @@ static void take_names(struct scan *scan)
         pthread_rwlock_wrlock(&file->lock);
         if (file->content && scan->waiting == 0) {
             struct hf_file_meta *meta = &file->content->meta;
-            memset(meta->slots, 0, sizeof meta->slots);
-            memcpy(meta->slots, seen->slots, seen->count * HF_SLOT_LEN);
-            meta->current = (uint8_t)seen->count;
-            meta->old = 0;
             struct stat st;
             const struct hf_file_static *header = &file->content->header;
-            if (hf_disk->fstat(file->fd, &st) == 0 && hf_attr_mac(header->class, header->class_generation, header->file_id, st.st_mode & 07777, st.st_uid,
+            int failed = hf_more_replace(file, (const uint8_t (*)[HF_SLOT_LEN])seen->slots, seen->count);
+            if (!failed && hf_disk->fstat(file->fd, &st) == 0 && hf_attr_mac(header->class, header->class_generation, header->file_id, st.st_mode & 07777, st.st_uid,
                                                                   st.st_gid, meta->attr_mac) == HF_OK) {
                 file->stale = true;
                 hf_dirty(file);
@@ -247,6 +259,7 @@ static void take_names(struct scan *scan)
         }
         pthread_rwlock_unlock(&file->lock);
         hf_node_unref(file);
+        free(seen->slots);
         free(seen);
     }
 }

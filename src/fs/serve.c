@@ -122,7 +122,10 @@ static void *serve(void *arg)
         if (got > 0) {
             worker->request = buffer.mem;
             worker->request_len = buffer.size > worker->request_len ? buffer.size : worker->request_len;
-            atomic_store(mine, ((const struct fuse_in_header *)buffer.mem)->unique);
+            struct fuse_in_header *in = buffer.mem;
+            atomic_store(mine, in->unique);
+            if (in->opcode == FUSE_TMPFILE)
+                in->opcode = FUSE_CREATE; /* libfuse 3.14 does not know it: the same request and answer, under the name HF_TMPFILE_NAME */
             hf_gate_process(&buffer);
             atomic_store(mine, 0);
         } else if (got < 0 && got != -EINTR) {

@@ -323,7 +323,8 @@ static void on_fsyncdir(fuse_req_t req, fuse_ino_t id, int data_only, struct fus
 static void on_fallocate(fuse_req_t req, fuse_ino_t id, int mode, off_t offset, off_t len, struct fuse_file_info *file)
 {
     (void)file;
-    reply_status(req, hf_tree_fallocate(id, mode, (uint64_t)offset, (uint64_t)len));
+    if (lose_privileges(req, id, fuse_req_ctx(req)->uid != 0) == 0) /* the kernel has no flag for it here: root alone may keep them */
+        reply_status(req, hf_tree_fallocate(id, mode, (uint64_t)offset, (uint64_t)len));
 }
 
 static void on_lseek(fuse_req_t req, fuse_ino_t id, off_t offset, int whence, struct fuse_file_info *file)

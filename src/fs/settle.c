@@ -14,6 +14,7 @@
 #include "fs/files.h"
 #include "fs/fresh.h"
 #include "fs/keyring.h"
+#include "fs/morenames.h"
 #include "fs/scan.h"
 #include "fs/treepart.h"
 #include "format/head.h"
@@ -125,6 +126,8 @@ static int write_header(struct hf_node *file, uint32_t epoch)
             failed = hf_disk->fsync(file->fd);
         if (!failed)
             hf_content_attr_is_durable(content);
+        if (!failed && file->stale)
+            failed = hf_more_store(file);
         if (!failed && unsealed)
             failed = -hf_errno(hf_content_before_settle(content, epoch));
         else if (!failed && write)

@@ -67,6 +67,7 @@ bool hf_tree_attr_keeps(uint64_t id);
 #define HF_SET_SIZE 8u
 #define HF_SET_ATIME 16u
 #define HF_SET_MTIME 32u
+/* 0 is a chown to -1, -1, or comes before a write that takes privileges away itself: the time of change follows, nothing else. */
 /* Times may hold UTIME_NOW in tv_nsec. */
 int hf_tree_setattr(uint64_t id, const struct stat *attr, unsigned set, struct stat *ret);
 
@@ -82,6 +83,9 @@ int hf_tree_unlink(uint64_t parent, const char *name);
 int hf_tree_rmdir(uint64_t parent, const char *name);
 int hf_tree_rename(uint64_t parent, const char *name, uint64_t new_parent, const char *new_name, unsigned flags); /* RENAME_NOREPLACE, RENAME_EXCHANGE */
 int hf_tree_link(uint64_t id, uint64_t new_parent, const char *new_name, struct hf_entry *ret);
+
+/* What the kernel calls a file that is to have no name (O_TMPFILE); hf_tree_link may give it one. */
+#define HF_TMPFILE_NAME "/"
 
 /* An opened file counts one for hf_tree_release. Reads and writes name the node alone; the kernel has checked the access mode. */
 int hf_tree_create(uint64_t parent, const char *name, mode_t mode, int flags, const struct hf_caller *caller, struct hf_entry *ret);

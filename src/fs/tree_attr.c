@@ -137,6 +137,11 @@ static int set_dir(struct hf_node *dir, const struct stat *from, const struct st
     int fd = hf_dir_use(dir);
     if (fd < 0)
         return fd;
+    if (dir->unlinked) { /* it has no record any more, and takes none */
+        int changed = apply(fd, from, to);
+        hf_dir_done(dir);
+        return changed;
+    }
     int failed = dir->id == HF_TREE_ROOT ? 0 : hf_node_plain(dir, plain);
     if (!failed)
         failed = hf_dir_record_next(dir, fd, dir->parent, plain, to, dir->dir.record.class, &record);
@@ -179,7 +184,7 @@ static int set_owner_and_mode(struct hf_node *node, const struct stat *attr, uns
     if (failed)
         return failed;
     to = from;
-    if ((set & (HF_SET_UID | HF_SET_GID)) && node->kind == HF_NODE_FILE)
+    if ((set & (HF_SET_UID | HF_SET_GID)) && (node->kind == HF_NODE_FILE || node->kind == HF_NODE_OTHER))
         to.st_mode = without_set_id(from.st_mode);
     if (set & HF_SET_MODE)
         to.st_mode = (from.st_mode & S_IFMT) | (attr->st_mode & 07777);
@@ -189,8 +194,6 @@ static int set_owner_and_mode(struct hf_node *node, const struct stat *attr, uns
         to.st_gid = attr->st_gid;
     switch (node->kind) {
     case HF_NODE_FILE:
-        if ((to.st_mode & 07777) == HF_LONG_LINK_MODE)
-            to.st_mode &= ~(mode_t)HF_LONG_LINK_MODE; /* that mode alone marks a long symlink */
         return set_file(node, &from, &to);
     case HF_NODE_LONG_LINK:
         to.st_mode = from.st_mode;
@@ -257,7 +260,7 @@ int hf_tree_setattr(uint64_t id, const struct stat *attr, unsigned set, struct s
         failed = set_size(id, attr->st_size);
     if (failed)
         return failed;
-    bool names = (set & (HF_SET_MODE | HF_SET_UID | HF_SET_GID)) != 0;
+    bool names = set == 0 || (set & (HF_SET_MODE | HF_SET_UID | HF_SET_GID)) != 0;
     failed = hf_tree_enter(id, names, &node);
     if (failed)
         return failed;

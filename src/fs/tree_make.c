@@ -12,6 +12,7 @@
 #include "fs/files.h"
 #include "fs/fresh.h"
 #include "fs/keyring.h"
+#include "fs/longlink.h"
 #include "fs/settle.h"
 #include "fs/treepart.h"
 #include "keys/wipe.h"
@@ -188,18 +189,48 @@ static int answer(struct hf_node *node, int failed, struct hf_entry *ret)
     return failed;
 }
 
+/* O_TMPFILE. Its node counts as unlinked until it is given a name. */
+static int create_nameless(uint64_t parent, mode_t mode, const struct hf_caller *caller, struct hf_entry *ret)
+{
+    struct hf_node *dir, *file = NULL;
+    struct stat st;
+    int failed = hf_tree_enter(parent, true, &dir);
+    if (failed)
+        return failed;
+    int dir_fd = hf_dir_use(dir);
+    int fd = dir_fd < 0 ? dir_fd : hf_disk->openat(dir_fd, ".", O_RDWR | O_TMPFILE, mode & 07777);
+    failed = fd < 0 ? fd : give_to(fd, dir_fd, caller, &st);
+    if (failed && fd >= 0)
+        (void)hf_disk->close(fd);
+    if (!failed) {
+        struct hf_file_birth birth = {.class = hf_dir_class(dir), .kind = HF_KIND_REGULAR, .mode = st.st_mode & 07777};
+        failed = hf_file_birth(fd, &birth, dir, NULL, NULL, &file);
+    }
+    if (!failed) {
+        hf_node_unhash(file);
+        hf_node_busy(file);
+        file->opens++;
+        failed = answer(file, 0, ret);
+    }
+    if (dir_fd >= 0)
+        hf_dir_done(dir);
+    hf_tree_leave();
+    return failed;
+}
+
 int hf_tree_create(uint64_t parent, const char *name, mode_t mode, int flags, const struct hf_caller *caller, struct hf_entry *ret)
 {
     struct hf_node *dir, *file = NULL;
     struct hf_place place;
     int dir_fd;
     (void)flags; /* the kernel has looked: what it asks to create is not there */
+    if (strcmp(name, HF_TMPFILE_NAME) == 0)
+        return create_nameless(parent, mode, caller, ret);
     int failed = begin(parent, name, &dir, &dir_fd, &place);
     if (failed)
         return failed;
     struct hf_file_birth birth = {.class = hf_dir_class(dir), .kind = HF_KIND_REGULAR};
-    /* 01000 alone marks a long symlink. */
-    failed = make_file(dir, dir_fd, name, &place, (mode & 07777) == HF_LONG_LINK_MODE ? 0 : mode, caller, &birth, &file);
+    failed = make_file(dir, dir_fd, name, &place, mode, caller, &birth, &file);
     if (!failed) {
         file->opens++;
         file->written = true;
@@ -214,8 +245,12 @@ static int give_by_name(struct hf_node *dir, int dir_fd, const char *name, struc
 {
     struct stat up;
     int failed = hf_disk->fstat(dir_fd, &up);
+    if (!failed)
+        failed = hf_disk->fstatat(dir_fd, place->backing, &place->st);
     if (!failed && geteuid() == 0)
         failed = hf_disk->fchownat(dir_fd, place->backing, caller->uid, up.st_mode & S_ISGID ? (gid_t)-1 : caller->gid);
+    if (!failed && geteuid() == 0 && !S_ISLNK(place->st.st_mode) && place->st.st_mode & (S_ISUID | S_ISGID)) /* which the change of owner took */
+        failed = hf_disk->fchmodat(dir_fd, place->backing, place->st.st_mode & 07777);
     if (!failed)
         failed = hf_disk->fstatat(dir_fd, place->backing, &place->st);
     return failed ? failed : hf_tree_entry(dir, name, place, ret);
@@ -239,7 +274,7 @@ int hf_tree_mknod(uint64_t parent, const char *name, mode_t mode, dev_t rdev, co
         return failed;
     if (S_ISREG(mode)) {
         struct hf_file_birth birth = {.class = hf_dir_class(dir), .kind = HF_KIND_REGULAR};
-        failed = make_file(dir, dir_fd, name, &place, (mode & 07777) == HF_LONG_LINK_MODE ? 0 : mode, caller, &birth, &file);
+        failed = make_file(dir, dir_fd, name, &place, mode, caller, &birth, &file);
         if (!failed) {
             hf_node_ref(file);
             failed = answer(file, 0, ret);
@@ -377,8 +412,8 @@ static int link_file(struct hf_node *file, struct hf_node *dir, int dir_fd, cons
     uint8_t slot[HF_SLOT_LEN];
     pthread_rwlock_wrlock(&file->lock);
     int failed = hf_file_bind(file);
-    if (!failed && !hf_slot_room(file))
-        failed = file->content->meta.old ? -EAGAIN : -EMLINK;
+    if (!failed)
+        failed = hf_slot_room(file);
     if (!failed)
         failed = hf_slot_of(file, dir, name, slot);
     if (!failed)
@@ -399,8 +434,27 @@ static int link_file(struct hf_node *file, struct hf_node *dir, int dir_fd, cons
         hf_slot_add(file, slot);
         hf_fresh_before_link(file);
         hf_fresh_put_file(file, dir, place->backing, place->always);
+        if (file->unlinked)
+            hf_node_rehash(file, file->ino);
     }
     pthread_rwlock_unlock(&file->lock);
+    return failed;
+}
+
+static int link_becomes_file(struct hf_node *link)
+{
+    char plain[256];
+    struct hf_place place;
+    struct hf_node *dir = link->parent;
+    int fd = dir ? hf_dir_use(dir) : -ENOENT;
+    if (fd < 0)
+        return fd;
+    int failed = hf_dir_plain(dir, fd, link->name, plain);
+    if (!failed)
+        failed = hf_place_find(dir, fd, plain, &place);
+    if (!failed)
+        failed = place.exists && place.st.st_ino == link->ino ? hf_link_to_file(dir, fd, plain, &place) : -EIO;
+    hf_dir_done(dir);
     return failed;
 }
 
@@ -414,8 +468,11 @@ static int link_once(uint64_t id, uint64_t new_parent, const char *new_name, str
     int failed = begin(new_parent, new_name, &dir, &dir_fd, &place);
     if (failed)
         return failed;
-    switch (file->kind) {
+    if (file->kind == HF_NODE_LINK)
+        failed = link_becomes_file(file);
+    switch (failed ? HF_NODE_LINK : file->kind) {
     case HF_NODE_FILE:
+    case HF_NODE_LONG_LINK:
         failed = link_file(file, dir, dir_fd, new_name, &place);
         break;
     case HF_NODE_OTHER: {
@@ -425,8 +482,7 @@ static int link_once(uint64_t id, uint64_t new_parent, const char *new_name, str
             hf_dir_done(file->parent);
         break;
     }
-    case HF_NODE_LINK:      /* its target is sealed to its one name */
-    case HF_NODE_LONG_LINK:
+    case HF_NODE_LINK: break;
     case HF_NODE_DIR: failed = -EPERM; break;
     }
     if (!failed)

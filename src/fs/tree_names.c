@@ -14,6 +14,8 @@
 #include "fs/errno.h"
 #include "fs/files.h"
 #include "fs/fresh.h"
+#include "fs/longlink.h"
+#include "fs/morenames.h"
 #include "fs/settle.h"
 #include "fs/treepart.h"
 #include "keys/wipe.h"
@@ -52,9 +54,10 @@ static void side_close(struct side *side)
         hf_dir_done(side->dir);
 }
 
+/* Something with a header. */
 static bool is_file(const struct side *side)
 {
-    return side->node && side->node->kind == HF_NODE_FILE;
+    return side->node && (side->node->kind == HF_NODE_FILE || side->node->kind == HF_NODE_LONG_LINK);
 }
 
 static bool is_this_name(const struct side *side)
@@ -94,6 +97,9 @@ static void after_loss(struct side *side, bool taken)
             node->last->st_nlink = 0;
         }
         hf_node_unhash(node);
+        pthread_rwlock_wrlock(&node->lock);
+        hf_more_remove(node);
+        pthread_rwlock_unlock(&node->lock);
         hf_file_discard(node);
     }
     if (last || is_this_name(side))
@@ -226,8 +232,8 @@ static int mover_prepare_file(struct mover *mover, bool over)
     struct hf_node *file = mover->from->node;
     pthread_rwlock_wrlock(&file->lock);
     int failed = hf_file_bind(file);
-    if (!failed && !hf_slot_room(file))
-        failed = file->content->meta.old ? -EAGAIN : -EMLINK;
+    if (!failed)
+        failed = hf_slot_room(file);
     if (!failed)
         failed = hf_slot_of(file, mover->from->dir, mover->from->name, mover->from->slot);
     if (!failed && !hf_file_name_fits(file, mover->from->slot))
@@ -423,13 +429,16 @@ static int exchange(struct side *a, struct side *b)
         return -ENOENT;
     if (a->place.st.st_ino == b->place.st.st_ino)
         return 0;
-    if (S_ISLNK(a->place.st.st_mode) || S_ISLNK(b->place.st.st_mode))
-        return -EINVAL; /* two sealed targets can't change places in one step */
-    int failed = mover_prepare(&first, true); /* each stands in a name that may be promised */
+    /* A sealed target can't change its place in one step. */
+    int failed = S_ISLNK(a->place.st.st_mode) ? hf_link_to_file(a->dir, a->fd, a->name, &a->place) : 0;
+    if (!failed && S_ISLNK(b->place.st.st_mode))
+        failed = hf_link_to_file(b->dir, b->fd, b->name, &b->place);
+    second.dir_fd = -1;
+    if (failed)
+        return failed;
+    failed = mover_prepare(&first, true); /* each stands in a name that may be promised */
     if (!failed)
         failed = mover_prepare(&second, true);
-    else
-        second.dir_fd = -1;
     if (!failed) {
         hf_dirty(NULL);
         failed = hf_disk->renameat2(a->fd, a->place.backing, b->fd, b->place.backing, RENAME_EXCHANGE);

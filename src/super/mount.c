@@ -80,7 +80,7 @@ static enum hf_result mount_by_helper(struct hf_super *super, bool allow_other, 
     HF_CLEANUP(fd) int mine = pair[0];
     HF_CLEANUP(fd) int theirs = pair[1];
     char options[128];
-    (void)snprintf(options, sizeof options, "rw,nosuid,nodev,default_permissions,fsname=holdfast,subtype=holdfast%s", allow_other ? ",allow_other" : "");
+    (void)snprintf(options, sizeof options, "rw,nosuid,nodev,noatime,default_permissions,fsname=holdfast,subtype=holdfast%s", allow_other ? ",allow_other" : "");
     const char *const argv[] = {"fusermount3", "-o", options, "--", super->mountpoint, NULL};
     int status = run_fusermount(argv, theirs);
     hf_cleanup_fd(&theirs);
@@ -107,7 +107,7 @@ enum hf_result hf_super_mount(struct hf_super *super, uint32_t flags, int *ret_f
         char options[160];
         (void)snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=%u,group_id=%u%s", fuse, (unsigned)getuid(), (unsigned)getgid(),
                        allow_other ? ",default_permissions,allow_other" : "");
-        unsigned long how = MS_NOSUID | MS_NODEV | ((flags & HF_OPEN_READ_ONLY) ? MS_RDONLY : 0);
+        unsigned long how = MS_NOSUID | MS_NODEV | MS_NOATIME | ((flags & HF_OPEN_READ_ONLY) ? MS_RDONLY : 0);
         if (mount("holdfast", super->mountpoint, "fuse.holdfast", how, options) < 0) {
             int failed = errno;
             (void)hf_disk->close(fuse);

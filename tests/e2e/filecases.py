@@ -80,6 +80,31 @@ def hard_links(d):
         os.link(f"{d}/l2", f"{d}/t")
         os.unlink(f"{d}/t")
     out += [os.stat(f"{d}/l2").st_nlink, cat(f"{d}/sub/l1")]
+    for kind in ("file", "link"):  # more names than a header has place for
+        top = f"{d}/{kind}s"
+        os.mkdir(top)
+        put(f"{top}/0", b"many") if kind == "file" else os.symlink("many", f"{top}/0")
+        for i in range(1, 50):
+            os.link(f"{top}/{i - 1}", f"{top}/{i}", follow_symlinks=False)
+        for i in range(0, 50, 7):
+            os.rename(f"{top}/{i}", f"{top}/r{i}")
+        for i in range(1, 50, 9):
+            out.append(get(os.unlink, f"{top}/{i}"))
+    return out
+
+
+@case
+def exchanged_links(d):
+    out = []
+    os.symlink("one", f"{d}/a")
+    os.symlink("two", f"{d}/b")
+    os.mkdir(f"{d}/dir")
+    put(f"{d}/c", b"file")
+    out += [get(renameat2, f"{d}/a", f"{d}/b", EXCHANGE), os.readlink(f"{d}/a"), get(renameat2, f"{d}/a", f"{d}/c", EXCHANGE), cat(f"{d}/a")]
+    out += [get(renameat2, f"{d}/c", f"{d}/dir", EXCHANGE), os.readlink(f"{d}/dir"), get(os.rename, f"{d}/dir", f"{d}/c/in"), os.readlink(f"{d}/c/in")]
+    put(f"{d}/odd", b"a mode of its own")
+    os.chmod(f"{d}/odd", 0o1000)
+    put(f"{d}/born odd", b"", mode=0o1000)
     return out
 
 

@@ -109,7 +109,7 @@ class Git(Work):
     def whole(self):
         for folder, _, names in os.walk(os.path.join(self.where, ".git")): # what an interrupted git leaves on any disk, and wants removed by hand
             for name in names:
-                if name.endswith(".lock") or name.startswith("gc.pid"):
+                if name.endswith(".lock") or name.startswith(("gc.pid", ".tmp-")): # a pack cut short among them
                     os.unlink(os.path.join(folder, name))
         done = run("git", "fsck", "--full", "--strict", cwd=self.where)
         head = run("git", "rev-parse", "HEAD", cwd=self.where).stdout

@@ -65,8 +65,6 @@ os.makedirs(f"{top}/" + "/".join(f"deep{i}" for i in range(60)))
 for i in range(0, 97, 5):
     os.utime(f"{top}/{i}", ns=(10 ** 18, 10 ** 18 + i))
 P
-# A file has at most eight names in a vault.
-find "$src" -links +8 -type f -exec sh -c 'for f; do cp -a "$f" "$f.1" && mv -f "$f.1" "$f"; done' sh {} +
 files=$(find "$src" -type f | wc -l)
 [ "$files" -ge 20000 ] && good || bad "only $files files"
 metadata "$src" >"$work/want"

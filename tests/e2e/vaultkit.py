@@ -33,8 +33,8 @@ class Vault:
             raise RuntimeError(f"holdfast {' '.join(words)}: exit {r.returncode}, not {want}: {r.stdout}{r.stderr}")
         return r
 
-    def open(self, want=0):
-        r = self.run("open", self.path, self.mnt, "--passcode-fd", "0", want=want)
+    def open(self, *options, want=0):
+        r = self.run("open", self.path, self.mnt, "--passcode-fd", "0", *options, want=want)
         if r.returncode == 0:
             self.told = set(json.loads(self.run("status", self.path, "--json", passcode=False).stdout)["pids"].values())
         return r

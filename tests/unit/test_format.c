@@ -236,7 +236,7 @@ TEST(meta_flips_and_ranges)
     CHECK_INT(bytes[240], 9); /* the MAC is last */
     try_lengths(bytes, sizeof bytes, reencode_meta);
     CHECK(try_flips(bytes, sizeof bytes, reencode_meta) > 0);
-    for (size_t at = 192; at < 240; at++) { /* reserved */
+    for (size_t at = 196; at < 240; at++) { /* of a record of further names, which has no number; reserved */
         bytes[at] = 1;
         CHECK_INT(hf_file_meta_parse(bytes, &got), HF_DAMAGED);
         bytes[at] = 0;
@@ -247,7 +247,11 @@ TEST(meta_flips_and_ranges)
     meta.old = 7, hf_file_meta_encode(&meta, bytes), CHECK_INT(hf_file_meta_parse(bytes, &got), HF_DAMAGED);
     meta.old = 255, hf_file_meta_encode(&meta, bytes), CHECK_INT(hf_file_meta_parse(bytes, &got), HF_DAMAGED);
     meta.old = 0, hf_file_meta_encode(&meta, bytes), CHECK_INT(hf_file_meta_parse(bytes, &got), HF_DAMAGED); /* an unused slot is filled */
-    meta.old = 1, meta.flags = 1, hf_file_meta_encode(&meta, bytes), CHECK_INT(hf_file_meta_parse(bytes, &got), HF_DAMAGED);
+    meta.old = 1, meta.more_number = 3, meta.more_current = 5, meta.more_old = 1, meta.more_digest[31] = 9;
+    hf_file_meta_encode(&meta, bytes), CHECK_INT(hf_file_meta_parse(bytes, &got), HF_OK), CHECK_INT(got.more_current, 5), CHECK_INT(got.more_digest[31], 9);
+    meta.more_number = 0, meta.flags = 0, hf_file_meta_encode(&meta, bytes), CHECK_INT(hf_file_meta_parse(bytes, &got), HF_DAMAGED);
+    meta.more_current = meta.more_old = 0, meta.more_digest[31] = 0;
+    meta.flags = 1, hf_file_meta_encode(&meta, bytes), CHECK_INT(hf_file_meta_parse(bytes, &got), HF_DAMAGED);
 }
 
 static struct hf_file_dynamic some_dynamic(void)
