@@ -134,7 +134,10 @@ enum hf_result hf_content_seek(struct hf_content *content, uint64_t offset, int 
     uint64_t size = content->dynamic.size, page = hf_page_of(offset);
     if (offset >= size)
         return HF_NOT_FOUND;
-    if (page == 0 && is_zero(content->inline_data, size < HF_INLINE_MAX ? size : HF_INLINE_MAX)) {
+    uint64_t data = 0;
+    /* Page 1 begins in the disk's first block, as others count it. */
+    bool first_block = size > HF_INLINE_MAX && page == 0 && next_data(content, 1, &data) == HF_OK && data == 1;
+    if (page == 0 && !first_block && is_zero(content->inline_data, size < HF_INLINE_MAX ? size : HF_INLINE_MAX)) {
         *ret = offset;
         if (whence == SEEK_HOLE)
             return HF_OK;
