@@ -63,7 +63,7 @@ static void complain(const char *work, const char *what, uint32_t position, cons
     __atomic_add_fetch(&counts->bad, 1, __ATOMIC_SEQ_CST);
     unsigned at = __atomic_fetch_add(&counts->shown, 1, __ATOMIC_SEQ_CST);
     if (at < SHOWN)
-        (void)snprintf(counts->text[at], sizeof counts->text[at], "%s: %s, position %u: %s", work, what, position, text);
+        (void)snprintf(counts->text[at], sizeof counts->text[at], "%s: %s, position %u: %.400s", work, what, position, text);
 }
 
 static void nothing(uint64_t id)
