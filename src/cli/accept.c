@@ -35,32 +35,17 @@ static enum hf_result below(const char *path, const char *mountpoint, char out[P
     return HF_OK;
 }
 
-static enum hf_result mountpoint_of(char out[PATH_MAX], struct hf_error *error)
-{
-    static struct hf_owner_status status;
-    struct hf_writer request;
-    struct hf_reader body;
-    cli_begin(&the_link, &request, HF_OWN_STATUS);
-    hf_write_string(&request, the_link.vault);
-    HF_TRY(cli_call(&the_link, &request, -1, false, error, &body));
-    hf_owner_status_read(&body, &status);
-    if (hf_reader_end(&body) != HF_OK)
-        return hf_fail(error, HF_PROTOCOL, "the supervisor's status is malformed");
-    memcpy(out, status.mountpoint, strlen(status.mountpoint) + 1);
-    return HF_OK;
-}
-
 static enum hf_result accept_at(const struct cli_options *options, struct hf_error *error)
 {
     static char paths[sizeof options->words / sizeof options->words[0]][PATH_MAX];
-    char mountpoint[PATH_MAX];
+    static struct hf_owner_status status;
     struct hf_writer request;
     struct hf_reader body;
     size_t count = options->word_count - 1;
     HF_TRY(cli_connect_living(&the_link, options->words[0], error));
-    HF_TRY(mountpoint_of(mountpoint, error));
+    HF_TRY(cli_status_ask(&the_link, &status, error));
     for (size_t i = 0; i < count; i++)
-        HF_TRY(below(options->words[1 + i], mountpoint, paths[i], error));
+        HF_TRY(below(options->words[1 + i], status.mountpoint, paths[i], error));
     if (!options->list) {
         HF_TRY(cli_secret_open(&the_link, false, error));
         HF_TRY(cli_send_passcode(options->passcode_fd, the_link.secret, error));

@@ -74,6 +74,9 @@ enum hf_result cli_each_living(struct cli_link *link, enum hf_result (*visit)(st
 void cli_begin(struct cli_link *link, struct hf_writer *writer, uint16_t verb);
 /* Sends, prints what comes before the reply, returns the verdict. findings: counts what `check` names. */
 enum hf_result cli_call(struct cli_link *link, struct hf_writer *request, int secret, bool json, struct hf_error *error, struct hf_reader *ret_body);
+/* The status that a reply's body holds; and the one of the link's vault. */
+enum hf_result cli_status_read(struct hf_reader *body, struct hf_owner_status *ret, struct hf_error *error);
+enum hf_result cli_status_ask(struct cli_link *link, struct hf_owner_status *ret, struct hf_error *error);
 void cli_hang_up(struct cli_link *link);
 
 /* progress.c: on a terminal a bar with rate and remaining time, else a plain line now and then; on standard error. */

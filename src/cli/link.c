@@ -226,6 +226,25 @@ enum hf_result cli_call(struct cli_link *link, struct hf_writer *request, int se
     return hf_fail(error, HF_FAILED, "the vault's supervisor does not answer: %s", hf_result_text(result));
 }
 
+enum hf_result cli_status_read(struct hf_reader *body, struct hf_owner_status *ret, struct hf_error *error)
+{
+    memset(ret, 0, sizeof *ret);
+    hf_owner_status_read(body, ret);
+    if (hf_reader_end(body) != HF_OK)
+        return hf_fail(error, HF_PROTOCOL, "the supervisor's status is malformed; are all programs of one version?");
+    return HF_OK;
+}
+
+enum hf_result cli_status_ask(struct cli_link *link, struct hf_owner_status *ret, struct hf_error *error)
+{
+    struct hf_writer request;
+    struct hf_reader body;
+    cli_begin(link, &request, HF_OWN_STATUS);
+    hf_write_string(&request, link->vault);
+    HF_TRY(cli_call(link, &request, -1, false, error, &body));
+    return cli_status_read(&body, ret, error);
+}
+
 /* A supervisor that serves nothing ends when this connection does; one that has mounted goes on. */
 void cli_hang_up(struct cli_link *link)
 {

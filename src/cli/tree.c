@@ -43,14 +43,7 @@ static enum hf_result with_mount(const struct cli_options *options, enum hf_resu
     char directory[64] = "/tmp/holdfast-view-XXXXXX";
     HF_TRY(cli_connect(&the_link, options->words[0], false, error));
     if (the_link.living) {
-        struct hf_writer request;
-        struct hf_reader body;
-        cli_begin(&the_link, &request, HF_OWN_STATUS);
-        hf_write_string(&request, the_link.vault);
-        HF_TRY(cli_call(&the_link, &request, -1, false, error, &body));
-        hf_owner_status_read(&body, &status);
-        if (hf_reader_end(&body) != HF_OK)
-            return hf_fail(error, HF_PROTOCOL, "the supervisor's status is malformed");
+        HF_TRY(cli_status_ask(&the_link, &status, error));
         return fn(options, status.mountpoint, error);
     }
     if (!mkdtemp(directory))

@@ -133,15 +133,6 @@ enum hf_result cli_send_passcode(int fd, int end, struct hf_error *error)
     return ask_and_send("Passcode", fd, end, error);
 }
 
-static enum hf_result read_status(struct hf_reader *body, struct hf_owner_status *ret, struct hf_error *error)
-{
-    memset(ret, 0, sizeof *ret);
-    hf_owner_status_read(body, ret);
-    if (hf_reader_end(body) != HF_OK)
-        return hf_fail(error, HF_PROTOCOL, "the supervisor's status is malformed; are all programs of one version?");
-    return HF_OK;
-}
-
 static void tell_failures(const struct hf_owner_status *status)
 {
     if (status->enclave.failed_since_unlock)
@@ -169,7 +160,7 @@ enum hf_result cli_open_at(struct cli_link *link, const char *mountpoint, const 
     hf_write_u32(&request, (options->locked ? HF_OPEN_LOCKED : 0) | (options->allow_other ? HF_OPEN_ALLOW_OTHER : 0) | (options->databases ? HF_OPEN_DATABASES : 0) |
                                (options->wait ? HF_OPEN_WAIT : 0) | (options->no_freshness ? HF_OPEN_NO_FRESHNESS : 0));
     HF_TRY(cli_call(link, &request, options->locked ? -1 : link->handed, false, error, &body));
-    HF_TRY(read_status(&body, &status, error));
+    HF_TRY(cli_status_read(&body, &status, error));
     tell_failures(&status);
     if (status.last_stop[0])
         (void)fprintf(stderr, "holdfast: last time this vault was not closed in order: %s\n", status.last_stop);
@@ -207,7 +198,7 @@ static enum hf_result unlock_at(const struct cli_options *options, struct hf_err
     HF_TRY(cli_send_passcode(options->passcode_fd, the_link.secret, error));
     cli_begin(&the_link, &request, HF_OWN_UNLOCK);
     HF_TRY(cli_call(&the_link, &request, the_link.handed, false, error, &body));
-    HF_TRY(read_status(&body, &status, error));
+    HF_TRY(cli_status_read(&body, &status, error));
     tell_failures(&status);
     return HF_OK;
 }
@@ -263,16 +254,6 @@ struct listing {
     size_t count;
 };
 
-static enum hf_result ask_status(struct cli_link *link, struct hf_owner_status *ret, struct hf_error *error)
-{
-    struct hf_writer request;
-    struct hf_reader body;
-    cli_begin(link, &request, HF_OWN_STATUS);
-    hf_write_string(&request, link->vault);
-    HF_TRY(cli_call(link, &request, -1, false, error, &body));
-    return read_status(&body, ret, error);
-}
-
 /* A vault that closes meanwhile is passed over. */
 static enum hf_result list_one(struct cli_link *link, void *arg, struct hf_error *error)
 {
@@ -280,7 +261,7 @@ static enum hf_result list_one(struct cli_link *link, void *arg, struct hf_error
     struct listing *listing = arg;
     (void)error;
     struct hf_error ignored = {.result = HF_OK};
-    if (ask_status(link, &status, &ignored) != HF_OK)
+    if (cli_status_ask(link, &status, &ignored) != HF_OK)
         return HF_OK;
     if (listing->json && listing->count)
         (void)printf(",");
@@ -310,7 +291,7 @@ enum hf_result cli_status(const struct cli_options *options, struct hf_error *er
         return list_status(options->json, error);
     HF_TRY(vault_word(options, 1, error));
     HF_TRY(cli_connect(&the_link, options->words[0], false, error));
-    HF_TRY(ask_status(&the_link, &status, error));
+    HF_TRY(cli_status_ask(&the_link, &status, error));
     if (!the_link.living) { /* the programs that answered have ended already */
         status.pid_super = status.pid_enclave = status.pid_element = 0;
     }

@@ -221,17 +221,23 @@ static void settings_made(struct hf_super *super, struct hf_job *job, struct hf_
     pass_on(super, job, answer);
 }
 
-static void ask_settings(struct hf_super *super, struct hf_job *job, struct hf_answer *answer)
+/* What the verb's body has behind the path goes on to the enclave as it is, with the owner's secret. */
+static void forward(struct hf_super *super, struct hf_job *job, const struct hf_answer *answer, uint16_t request, hf_step then)
 {
     if (answer->verdict.result != HF_OK) {
         hf_job_end(super, job, &answer->verdict, NULL);
         return;
     }
     struct hf_span rest = hf_read_view(&job->body, hf_reader_left(&job->body));
-    hf_job_request(job, HF_CTL_SETTINGS);
+    hf_job_request(job, request);
     job->gives_secret = true;
     hf_write_bytes(&job->request, rest.data, rest.len);
-    hf_job_ask(super, job, HF_CHANNEL_ENCLAVE, HF_SUPER_LONG_MS, settings_made);
+    hf_job_ask(super, job, HF_CHANNEL_ENCLAVE, HF_SUPER_LONG_MS, then);
+}
+
+static void ask_settings(struct hf_super *super, struct hf_job *job, struct hf_answer *answer)
+{
+    forward(super, job, answer, HF_CTL_SETTINGS, settings_made);
 }
 
 void hf_verb_settings(struct hf_super *super, struct hf_job *job)
@@ -241,18 +247,9 @@ void hf_verb_settings(struct hf_super *super, struct hf_job *job)
         hf_super_ready(super, job, path, ask_settings);
 }
 
-/* What the verb's body has behind the path goes on to the enclave as it is. */
 static void ask_reseal(struct hf_super *super, struct hf_job *job, struct hf_answer *answer)
 {
-    if (answer->verdict.result != HF_OK) {
-        hf_job_end(super, job, &answer->verdict, NULL);
-        return;
-    }
-    struct hf_span rest = hf_read_view(&job->body, hf_reader_left(&job->body));
-    hf_job_request(job, HF_CTL_RESEAL);
-    job->gives_secret = true;
-    hf_write_bytes(&job->request, rest.data, rest.len);
-    hf_job_ask(super, job, HF_CHANNEL_ENCLAVE, HF_SUPER_LONG_MS, pass_on);
+    forward(super, job, answer, HF_CTL_RESEAL, pass_on);
 }
 
 void hf_verb_reseal(struct hf_super *super, struct hf_job *job)
@@ -264,13 +261,7 @@ void hf_verb_reseal(struct hf_super *super, struct hf_job *job)
 
 static void ask_sentence(struct hf_super *super, struct hf_job *job, struct hf_answer *answer)
 {
-    if (answer->verdict.result != HF_OK) {
-        hf_job_end(super, job, &answer->verdict, NULL);
-        return;
-    }
-    hf_job_request(job, HF_CTL_SENTENCE);
-    job->gives_secret = true;
-    hf_job_ask(super, job, HF_CHANNEL_ENCLAVE, HF_SUPER_LONG_MS, pass_on);
+    forward(super, job, answer, HF_CTL_SENTENCE, pass_on); /* the path is all that came */
 }
 
 void hf_verb_sentence(struct hf_super *super, struct hf_job *job)

@@ -7,19 +7,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from vaultlib import *
 
 BUILD = sys.argv[1]
-BLOCK = b"0123456789abcdef" * 256
 CLASS = "user.holdfast.class"
-
-
-def put(path, data=BLOCK):
-    with open(path, "wb") as f:
-        f.write(data)
-    return path
-
-
-def get(path):
-    with open(path, "rb") as f:
-        return f.read()
 
 
 def refuses(fn, *args, what, wants=("ENOKEY",)):
@@ -46,15 +34,11 @@ c, a, w = v.protected("complete"), v.path("after"), v.protected("always", cls="a
 os.mkdir(a)
 unless = v.path("unless")
 os.mkdir(unless)
-try:
-    os.setxattr(unless, CLASS, b"unless-open")
-except OSError:
-    unless = None
-    skip("class unless-open is not built: its rules (2) are not looked at")
+os.setxattr(unless, CLASS, b"unless-open")
 
 # --- the four classes, per file and directory, inherited; the root's is after-unlock
 check(class_of(v.mnt) == "after-unlock", "the root is after-unlock")
-for where, cls in ((c, "complete"), (a, "after-unlock"), (w, "always")) + (((unless, "unless-open"),) if unless else ()):
+for where, cls in ((c, "complete"), (a, "after-unlock"), (w, "always"), (unless, "unless-open")):
     put(os.path.join(where, "file"))
     os.mkdir(os.path.join(where, "dir"))
     check(class_of(os.path.join(where, "file")) == cls == class_of(os.path.join(where, "dir")), f"{cls}: a new file and directory inherit")
@@ -76,7 +60,7 @@ shared, private = map_file(f"{c}/2"), map_file(f"{c}/3", private=True)
 check(shared[0] == BLOCK[0] == private[0], "mapped")
 # evidence of caches: pages and names that the kernel would answer by itself
 os.pread(reader, 8 * PAGE, 0), os.listdir(c), os.stat(f"{c}/0")
-unopened = os.open(f"{unless}/creating", os.O_RDWR | os.O_CREAT) if unless else None
+unopened = os.open(f"{unless}/creating", os.O_RDWR | os.O_CREAT)
 
 # --- phases: open, locking (grace), locked
 check(v.status()["state"] == "unlocked", "open")
@@ -131,20 +115,19 @@ check(resident(shared) == 0, f"1: no page of it is cached: {resident(shared)}")
 works(os.stat, c, what="1: the directory itself can be seen: its name lies in the root")
 
 # --- 2: unless-open
-if unless:
-    os.pwrite(unopened, b"written while locked", 0)
-    check(os.pread(unopened, 7, 0) == b"written", "2: the creating descriptor writes and reads")
-    check(v.status()["open_unless_open"] >= 1, "4: status counts it")
-    made = os.open(f"{unless}/made", os.O_RDWR | os.O_CREAT)
-    os.write(made, b"made while locked")
-    check(os.pread(made, 4, 0) == b"made", "2: create succeeds, its descriptor writes and reads")
-    os.close(made)
-    within(5, lambda: error_of(opened, f"{unless}/made", os.O_RDONLY) == "ENOKEY")
-    refuses(opened, f"{unless}/made", os.O_RDONLY, what="2: after its close it cannot be opened")
-    os.close(unopened)
-    within(5, lambda: v.status()["open_unless_open"] == 0)
-    check(v.status()["open_unless_open"] == 0, "4: and none is open then")
-    works(os.setxattr, f"{w}/file", CLASS, b"unless-open", what="2: always to unless-open is allowed")
+os.pwrite(unopened, b"written while locked", 0)
+check(os.pread(unopened, 7, 0) == b"written", "2: the creating descriptor writes and reads")
+check(v.status()["open_unless_open"] >= 1, "4: status counts it")
+made = os.open(f"{unless}/made", os.O_RDWR | os.O_CREAT)
+os.write(made, b"made while locked")
+check(os.pread(made, 4, 0) == b"made", "2: create succeeds, its descriptor writes and reads")
+os.close(made)
+within(5, lambda: error_of(opened, f"{unless}/made", os.O_RDONLY) == "ENOKEY")
+refuses(opened, f"{unless}/made", os.O_RDONLY, what="2: after its close it cannot be opened")
+os.close(unopened)
+within(5, lambda: v.status()["open_unless_open"] == 0)
+check(v.status()["open_unless_open"] == 0, "4: and none is open then")
+works(os.setxattr, f"{w}/file", CLASS, b"unless-open", what="2: always to unless-open is allowed")
 # --- 3: the others go on
 works(os.mkdir, f"{a}/newdir", what="3: mkdir in after-unlock")
 works(os.rename, f"{a}/newdir", f"{a}/newer", what="3: rename")
@@ -162,8 +145,7 @@ check(os.pread(writer, 17, 0) == b"dirty at the lock" and os.pread(writer, 12, P
 check(shared[PAGE:PAGE + 5] == b"dirty", "1: a mapping's dirty page too")
 check(os.pread(writer, PAGE, 2 * PAGE) == BLOCK, "1: nothing of what was refused is there")
 check(sorted(os.listdir(c)) == ["0", "1", "2", "3", "dir", "file", "in-grace", "lowered"], f"1: names as they were: {os.listdir(c)}")
-if unless:
-    check(get(f"{unless}/made") == b"made while locked" and get(f"{unless}/creating") == b"written while locked", "2: what came while locked is there after the unlock")
+check(get(f"{unless}/made") == b"made while locked" and get(f"{unless}/creating") == b"written while locked", "2: what came while locked is there after the unlock")
 
 # an unlock in the grace cancels it
 v.must("lock", v.vault)

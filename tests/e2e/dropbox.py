@@ -35,17 +35,14 @@ for n in range(12):
     with open(f"{card}/DCIM/100/IMG_{n:04}.JPG", "wb") as f:
         f.write(os.urandom(200_000 + 1_000 * n))
 v.lock()
-has_mda = shutil.which("procmail") is not None
-if has_mda: # a copy without its set-group-id bit: the kernel keeps other groups out of a mount without --allow-other
-    mda = shutil.copyfile(shutil.which("procmail"), os.path.join(v.work, "procmail"))
-    os.chmod(mda, 0o755)
-    for n in range(10):
-        p = deliver(mda, box, n)
-        check(p.returncode == 0, f"mail {n} is delivered into a locked vault: exit {p.returncode} {p.stderr.strip()}")
-    check(len(os.listdir(f"{box}/new")) == 10, f"ten messages: {os.listdir(f'{box}/new')[:2]}")
-    check(all(error_of(lambda n=n: open(f"{box}/new/{n}").close()) == "ENOKEY" for n in os.listdir(f"{box}/new")), "which nobody can read while it is locked")
-else:
-    skip("procmail is not installed")
+# A copy without its set-group-id bit: the kernel keeps other groups out of a mount without --allow-other.
+mda = shutil.copyfile(shutil.which("procmail"), os.path.join(v.work, "procmail"))
+os.chmod(mda, 0o755)
+for n in range(10):
+    p = deliver(mda, box, n)
+    check(p.returncode == 0, f"mail {n} is delivered into a locked vault: exit {p.returncode} {p.stderr.strip()}")
+check(len(os.listdir(f"{box}/new")) == 10, f"ten messages: {os.listdir(f'{box}/new')[:2]}")
+check(all(error_of(lambda n=n: open(f"{box}/new/{n}").close()) == "ENOKEY" for n in os.listdir(f"{box}/new")), "which nobody can read while it is locked")
 p = subprocess.run(["cp", "-a", f"{card}/DCIM", v.path("Photos")], capture_output=True, text=True)
 check(p.returncode == 0, f"the camera's import: {p.stderr.strip()}")
 check(error_of(lambda: open(v.path("Photos/DCIM/100/IMG_0003.JPG"), "rb").close()) == "ENOKEY", "no photo can be read while it is locked")
@@ -55,9 +52,8 @@ within(20, lambda: v.status()["open_unless_open"] > 0 or logger.poll() is not No
 check(logger.wait(60) == 0, f"the location logger: {logger.stderr.read().strip()}")
 check(error_of(lambda: open(v.path("Location", "today")).close()) == "ENOKEY", "its file is closed after it")
 v.unlock()
-if has_mda:
-    got = sorted(open(f"{box}/new/{n}").read() for n in os.listdir(f"{box}/new"))
-    check(got == sorted(mail(n) for n in range(10)), "unlocked: each message is whole")
+got = sorted(open(f"{box}/new/{n}").read() for n in os.listdir(f"{box}/new"))
+check(got == sorted(mail(n) for n in range(10)), "unlocked: each message is whole")
 check(subprocess.run(["diff", "-r", f"{card}/DCIM", v.path("Photos", "DCIM")]).returncode == 0, "unlocked: the photos are the card's")
 lines = open(v.path("Location", "today")).read().splitlines()
 check(len(lines) == 200 and lines[199] == "199 52.52199 13.40199", f"unlocked: the log is whole: {len(lines)} lines")

@@ -10,19 +10,6 @@ work = tempfile.mkdtemp(prefix="hf-e2e.")
 MANY = 1_000_000
 
 
-def fresh(tpm, limits, tcti=None):
-    e = Element(build, tempfile.mkdtemp(dir=work), os.urandom(16), tcti or tpm.tcti)
-    right = os.urandom(32)
-    check(e.hello(True) == OK, f"hello: {e.text}")
-    result, secret, device = e.provision(right, limits)
-    check(result == OK, f"provision: {result} {e.text}")
-    return e, right, secret, device
-
-
-def indices(tpm):
-    return sum("0x" in line for line in tpm.tool("tpm2_getcap", "handles-nv-index")[1].splitlines())
-
-
 def loaded(tpm):
     return "".join(tpm.tool("tpm2_getcap", what)[1] for what in ("handles-transient", "handles-loaded-session"))
 
@@ -30,7 +17,7 @@ def loaded(tpm):
 def limit():
     """[EL-1] [EL-2] ten wrong ones, then the right one: never, whatever is restarted or reset."""
     tpm = Swtpm()
-    e, right, secret, device = fresh(tpm, policy(10))
+    e, right, secret, device = fresh(build, work, tpm, policy(10))
     public = e.status()["public"]
     wanted = {"nv_pin", "nv_counter", "nv_pin_name", "srk_name", "nv_generation", "gate_value", "gate_key"}
     check(wanted <= set(public), f"public parts: {sorted(public)}")
@@ -65,7 +52,7 @@ def limit():
 def delays():
     """[EL-11] a delay refuses uncounted; a lost note or a restart starts it afresh and takes nothing back."""
     tpm = Swtpm()
-    e, right, secret, _ = fresh(tpm, policy(10, [2]))
+    e, right, secret, _ = fresh(build, work, tpm, policy(10, [2]))
     for n in range(4):
         check(e.release(os.urandom(32))[0] == WRONG, "four wrong ones")
     check(e.release(right)[0] == DELAYED, "in the delay")
@@ -85,8 +72,8 @@ def delays():
 
 def two_vaults():
     tpm = Swtpm()
-    a, right_a, secret_a, _ = fresh(tpm, policy(10))
-    b, right_b, secret_b, _ = fresh(tpm, policy(10))
+    a, right_a, secret_a, _ = fresh(build, work, tpm, policy(10))
+    b, right_b, secret_b, _ = fresh(build, work, tpm, policy(10))
     check(a.release(right_a) == (OK, secret_a) and b.release(right_b) == (OK, secret_b) and secret_a != secret_b, "two vaults on one TPM, in turn")
     check(a.release(right_b)[0] == WRONG and b.status()["failed"] == 0 and a.status()["failed"] == 1, "each counts its own")
     second = Element(build, a.state, a.vault, a.tcti, a.blob)
@@ -128,7 +115,7 @@ def passcode_change():
     tpm = Swtpm()
     cutter = Cutter(tpm)
     relay = Relay(tpm, cutter)
-    e, old, secret, device = fresh(tpm, policy(MANY), relay.tcti)
+    e, old, secret, device = fresh(build, work, tpm, policy(MANY), relay.tcti)
     cuts = 0
     for at in range(1, 200):  # during PREPARE: the keybag is still the old one
         check(e.release(old) == (OK, secret), "released")
@@ -184,7 +171,7 @@ def passcode_change():
 def generation():
     """[EL-6] upward only, and it survives."""
     tpm = Swtpm()
-    e, right, _, _ = fresh(tpm, policy(10))
+    e, right, _, _ = fresh(build, work, tpm, policy(10))
     check(e.status()["generation"] == 0 and e.step(1) == OK and e.step(4) == OK and e.step(4) == OK, "steps")
     check(e.step(3) == REFUSED, "not down")
     tpm.restart()
@@ -275,7 +262,7 @@ def lies():
     """[EL-3] [EL-4] a wire that lies: one reply of a visit cut, lengthened or changed. Never another S, never a crash."""
     tpm = Swtpm()
     relay = Relay(tpm)
-    e, right, secret, device = fresh(tpm, policy(MANY), relay.tcti)
+    e, right, secret, device = fresh(build, work, tpm, policy(MANY), relay.tcti)
     random.seed(4)
     seen = {"left": 0}
 
@@ -321,7 +308,7 @@ def lies():
 def kills():
     """[EL-1] kill -9 at random instants during tries: the TPM's count is never below the answers given."""
     tpm = Swtpm()
-    e, right, secret, _ = fresh(tpm, policy(MANY))
+    e, right, secret, _ = fresh(build, work, tpm, policy(MANY))
     answers = 0
     random.seed(2)
     for n in range(200):
@@ -352,7 +339,7 @@ def bus():
     """[EL-4] a recorded bus: provisioning, 20 unlocks, wrong tries, a change: no A, no S, no D."""
     tpm = Swtpm()
     relay = Relay(tpm)
-    e, right, secret, device = fresh(tpm, policy(10), relay.tcti)
+    e, right, secret, device = fresh(build, work, tpm, policy(10), relay.tcti)
     wrong = os.urandom(32)
     for n in range(20):
         check(e.release(right) == (OK, secret), "unlock")
@@ -378,7 +365,7 @@ def cpu_ms(process):
 def speed():
     """An unlock as the enclave does it, Argon2id left out. Held to the processor time of element and TPM: nothing else waits, and a loaded machine says nothing."""
     tpm = Swtpm()
-    e, right, secret, _ = fresh(tpm, policy(10))
+    e, right, secret, _ = fresh(build, work, tpm, policy(10))
     times, used = [], []
     for _ in range(12):
         time.sleep(0.3)  # the last answer to STATUS is not fresh any more
@@ -401,7 +388,7 @@ def speed():
 
 def malformed():
     tpm = Swtpm()
-    e, right, secret, _ = fresh(tpm, policy(10))
+    e, right, secret, _ = fresh(build, work, tpm, policy(10))
     good = e.blob
     refused = 0
     for at in range(0, len(good), 7):
@@ -427,7 +414,7 @@ def sandbox():
     """[EL-9] held by seccomp, and [EL-15] no secret outside the arena: in a dumpable test build's ordinary memory A and S are not found."""
     tpm = Swtpm()
     os.environ["HF_TEST_DUMPABLE"] = "1"
-    e, right, secret, device = fresh(tpm, policy(10))
+    e, right, secret, device = fresh(build, work, tpm, policy(10))
     e.release(right)
     status = open(f"/proc/{e.process.pid}/status").read()
     check("Seccomp:\t2" in status and "NoNewPrivs:\t1" in status, "seccomp and no new privileges")

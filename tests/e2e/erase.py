@@ -8,13 +8,6 @@ from vaultlib import *
 BUILD = sys.argv[1]
 LONG = bool(os.environ.get("HF_LONG"))
 SEED = int(os.environ.get("HF_SEED") or random.randrange(1 << 32))
-BLOCK = b"0123456789abcdef" * 256
-
-
-def put(path, data=BLOCK):
-    with open(path, "wb") as f:
-        f.write(data)
-    return path
 
 
 def hidden(v):

@@ -6,18 +6,6 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from vaultlib import *
 
 BUILD = sys.argv[1]
-BLOCK = b"0123456789abcdef" * 256
-
-
-def put(path, data=BLOCK):
-    with open(path, "wb") as f:
-        f.write(data)
-    return path
-
-
-def get(path):
-    with open(path, "rb") as f:
-        return f.read()
 
 
 def gone(path):

@@ -9,17 +9,6 @@ BUILD = sys.argv[1]
 BLOCK = b"arrived in a locked vault, 32 b." * 128
 
 
-def put(path, data=BLOCK):
-    with open(path, "wb") as f:
-        f.write(data)
-    return path
-
-
-def get(path):
-    with open(path, "rb") as f:
-        return f.read()
-
-
 def refused(path, flags=os.O_RDONLY):
     got = error_of(lambda: os.close(os.open(path, flags)))
     return got == "ENOKEY" or f"{got or 'succeeded'}"

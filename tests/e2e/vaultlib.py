@@ -6,7 +6,19 @@ from verdict import check, finish, skip
 libc = ctypes.CDLL(None, use_errno=True)
 PASS, OTHER = "correct horse battery staple otter lamp", "seven brass kettles under a wide river"
 PAGE = 4096
+BLOCK = b"0123456789abcdef" * 256
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(1)) # so that what is left is taken away
+
+
+def put(path, data=BLOCK):
+    with open(path, "wb") as f:
+        f.write(data)
+    return path
+
+
+def get(path):
+    with open(path, "rb") as f:
+        return f.read()
 
 
 def error_of(fn, *args, **kwargs):

@@ -7,13 +7,6 @@ from logind import Bus
 from vaultlib import *
 
 BUILD = sys.argv[1]
-BLOCK = b"0123456789abcdef" * 256
-
-
-def put(path, data=BLOCK):
-    with open(path, "wb") as f:
-        f.write(data)
-    return path
 
 
 class Asker(threading.Thread):

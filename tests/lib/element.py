@@ -280,3 +280,18 @@ class Cutter:
 
     def arm(self, element, at, both):
         self.element, self.left, self.both, self.hit = element, at, both, False
+
+
+def fresh(build, folder, tpm, limits, tcti=None):
+    """An element provisioned for a vault of its own: the element, its right passcode half, S and D. Its state lies in folder."""
+    e = Element(build, tempfile.mkdtemp(dir=folder), os.urandom(16), tcti or tpm.tcti)
+    right = os.urandom(32)
+    check(e.hello(True) == OK, f"hello: {e.text}")
+    result, secret, device = e.provision(right, limits)
+    check(result == OK, f"provision: {result} {e.text}")
+    return e, right, secret, device
+
+
+def indices(tpm):
+    """How many NV indices the TPM has."""
+    return sum("0x" in line for line in tpm.tool("tpm2_getcap", "handles-nv-index")[1].splitlines())
