@@ -13,8 +13,7 @@ def check(good, what):
 
 
 def skip(what):
-    """For what this machine or user cannot do at all (a plain user cannot be another one); said and counted. As root on x86-64 with a test build, as CI runs,
-    nothing is but differences that ARCHITECTURE names."""
+    """For what this machine or user cannot do at all (a plain user cannot be another one); said and counted. As root on x86-64 with a test build, as CI runs, nothing is."""
     global skipped
     skipped += 1
     print("skipped:", what, flush=True)

@@ -118,13 +118,13 @@ def chowns(d):
         for kind in TYPES:
             for before in (0o644, 0o755, 0o2745, 0o4755, 0o6711, 0o6666):
                 for uid, gid in ((-1, -1), (61001, 61001), (61001, -1), (-1, 61001), (61002, -1), (-1, 61002), (61003, 61003), (0, 0)):
-                    if uid == gid == -1 and before & 0o6000 and kind != "dir":
-                        continue  # the kernel asks nothing of FUSE that would tell: ext4 takes set-id bits away or refuses, here they stay
+                    # The kernel asks nothing of FUSE that would tell: ext4 takes set-id bits away or refuses, here they stay.
+                    unasked = uid == gid == -1 and before & 0o6000 and kind != "dir"
                     make(kind, f"{d}/x", before, OWNER)
                     stamps = age(f"{d}/x") if before in (0o644, 0o6711) and kind in ("regular", "dir") else {}
                     with as_user(who):
                         got = answer(os.lchown, f"{d}/x", uid, gid)
-                    yield f"{who}: {kind} {before:04o} to {uid}:{gid}", (got, look(f"{d}/x"), moved(stamps))
+                    yield f"{who}: {kind} {before:04o} to {uid}:{gid}", but_for_set_id(look(f"{d}/x")) if unasked else (got, look(f"{d}/x"), moved(stamps))
                     remove(f"{d}/x")
 
 
@@ -200,12 +200,12 @@ def set_id_bits(d):
     for who in USERS:
         for mode in (0o4777, 0o2777, 0o6777, 0o2767, 0o6666, 0o4666):
             for name, do in does.items():
-                if mode in (0o2767, 0o6666) and who == "stranger":
-                    continue  # the kernel does not tell who is of the group; the bit without execution means nothing
+                # The kernel does not tell who is of the group; the bit without execution means nothing.
+                seen = but_for_set_id if mode in (0o2767, 0o6666) and who == "stranger" else lambda s: s
                 make("regular", f"{d}/x", mode, OWNER)
                 with as_user(who):
                     got = answer(do, f"{d}/x")
-                yield f"{who}: {name} on {mode:o}", (got, look(f"{d}/x"), look(f"{d}/x2"))
+                yield f"{who}: {name} on {mode:o}", (got, seen(look(f"{d}/x")), seen(look(f"{d}/x2")))
                 remove(f"{d}/x")
                 remove(f"{d}/x2")
 
