@@ -232,6 +232,8 @@ void work_rename(int dir, const char *name, int to_dir, const char *to_name, uns
     if (failed) {
         int mine = model->objects[a].kind == OBJECT_LINK ? a : NONE; /* a link that moves is a new one on the disk */
         int there = model_what_is_there(to_dir, to_name, mine), here = model_what_is_there(dir, name, mine);
+        if (b == NONE && there != NONE && model->objects[there].husk) /* what could not be made there before has not gone */
+            there = NONE;
         if ((there != a && there != b) || (here != a && here != NONE && !(flags & RENAME_EXCHANGE && here == b)) || (here != a && there != a))
             model_wrong("after a failed rename %u: %d and %d instead of %d and %d", model->op, here, there, a, b);
         model_bind(to, there);
