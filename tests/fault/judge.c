@@ -194,6 +194,17 @@ static bool judge_object(struct seen *seen, int number, const char *name, const 
 
 static bool judge_dir(struct seen *seen, int number, uint64_t id, unsigned depth);
 
+/* Something under that name could be neither made nor removed whole. */
+static bool has_husk(const struct name *slot)
+{
+    for (unsigned i = 0; i < slot->objects.count; i++) {
+        int64_t object = slot->objects.values[i].value;
+        if (object != NONE && model->objects[object].husk)
+            return true;
+    }
+    return false;
+}
+
 static bool judge_name(struct seen *seen, int dir, uint64_t dir_id, const char *name, uint64_t ino, unsigned depth)
 {
     struct hf_entry entry;
@@ -211,6 +222,8 @@ static bool judge_name(struct seen *seen, int dir, uint64_t dir_id, const char *
             seen->reached[torn] = true;
         return true;
     }
+    if (failed == -EIO && has_husk(slot))
+        return true;
     if (failed)
         return fail(seen, "%s cannot be looked up: %s", name, strerror(-failed));
     int object = object_of(entry.attr.st_ino);

@@ -185,6 +185,13 @@ int model_what_is_there(int dir, const char *name, int mine)
     disk_fault.armed = armed;
     if (failed == -ENOENT)
         return NONE;
+    if (failed == -EIO && disk_fault.on) { /* half made or half removed, and the disk lets nobody tidy up: no name that the index knows */
+        const struct name *slot = model_slot_of(dir, name, false);
+        int half = mine != NONE ? mine : slot->objects.count > 1 ? (int)slot->objects.values[slot->objects.count - 2].value : NONE;
+        if (half != NONE)
+            model->objects[half].husk = true;
+        return NONE;
+    }
     if (failed) {
         model_wrong("after a failed operation %u %s cannot be looked up: %s", model->op, name, strerror(-failed));
         return NONE;

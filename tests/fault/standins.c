@@ -228,22 +228,21 @@ void hf_keyring_drop_all(void)
 
 enum hf_result hf_keyring_head_open(uint32_t *ret_settled, uint8_t *ret_state, uint8_t ret_tips[2 * HF_INDEX_TIP_LEN])
 {
-    memset(ret_tips, 0, 2 * HF_INDEX_TIP_LEN);
+    memcpy(ret_tips, disk_now->head_tips, sizeof disk_now->head_tips);
     *ret_settled = disk_now->head_settled;
     *ret_state = (uint8_t)disk_now->head_state;
-    disk_mark(DISK_HEAD, disk_now->head_settled, HF_HEAD_OPEN);
+    disk_head(disk_now->head_settled, HF_HEAD_OPEN, ret_tips);
     return HF_OK;
 }
 
 enum hf_result hf_keyring_head_settle(uint32_t epoch, const uint8_t tips[2 * HF_INDEX_TIP_LEN])
 {
-    (void)tips;
-    disk_mark(DISK_HEAD, epoch, HF_HEAD_OPEN);
+    disk_head(epoch, HF_HEAD_OPEN, tips);
     return HF_OK;
 }
 
 enum hf_result hf_keyring_head_close(uint32_t epoch)
 {
-    disk_mark(DISK_HEAD, epoch, HF_HEAD_CLOSED);
+    disk_head(epoch, HF_HEAD_CLOSED, disk_now->head_tips);
     return HF_OK;
 }
