@@ -38,8 +38,7 @@ static enum hf_result open_section(enum hf_kdf_context context, const uint8_t ke
     return result;
 }
 
-/* A change that the power cut short is finished: the keybag says which slot and generation count. */
-static enum hf_result catch_up(struct hf_enclave *e, struct hf_error *error)
+enum hf_result hf_keystore_catch_up(struct hf_enclave *e, struct hf_error *error)
 {
     if (e->header.generation < e->element.generation)
         return hf_fail(error, HF_DAMAGED, "an older keybag was put back: the element counts generation %llu, the file says %llu",
@@ -75,7 +74,7 @@ enum hf_result hf_keystore_load(struct hf_enclave *e, struct hf_error *error)
     if (result == HF_OK && open_section(HF_KDF_SECTION_KEY, key.bytes, view.header_bytes, view.device_section, &e->device_keys) != HF_OK)
         result = hf_fail(error, HF_DAMAGED, "keybag (.holdfast/keybag): the device section does not open");
     if (result == HF_OK)
-        result = catch_up(e, error);
+        result = hf_keystore_catch_up(e, error);
     if (result == HF_OK) {
         e->device_key = key;
         e->device = true;

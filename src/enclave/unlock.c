@@ -161,6 +161,9 @@ void hf_cache_clear(struct hf_enclave *e)
 static enum hf_result judge(struct hf_enclave *e, const struct hf_passcode *passcode, struct derived *d, struct hf_keybag_keys *ret_user, struct hf_error *error)
 {
     HF_TRY(hf_link_status(e, error));
+    /* A change whose last step failed, without a restart since: the element would hold the passcode against the slot before, and count it. */
+    if (e->element.state == HF_ELEMENT_ACTIVE && (e->element.slot != e->header.element_slot || e->element.generation < e->header.generation))
+        HF_TRY(hf_keystore_catch_up(e, error));
     if (e->element.state == HF_ELEMENT_EMPTY)
         return hf_fail(error, HF_UNREACHABLE, "the element of this machine does not know this vault (or its TPM was cleared): `holdfast recover`");
     if (e->element.state != HF_ELEMENT_ACTIVE)
@@ -313,7 +316,7 @@ static enum hf_result renew(struct hf_enclave *e, const struct hf_passcode *fres
     HF_TRY(hf_link_prepare(e, &d->auth, seal, &h, &d->release, error));
     make_kek(d, h.vault_id);
     enum hf_result result = save_next(e, &h, user, &d->kek, true, error);
-    if (is_saved(e, &h)) { /* a COMMIT that failed is caught up with at the next start */
+    if (is_saved(e, &h)) { /* a COMMIT that failed is caught up with before the next try */
         if (e->kek_there)
             e->kek = d->kek;
         hf_cache_clear(e);
@@ -452,8 +455,9 @@ static enum hf_result recover(struct hf_enclave *e, struct hf_exchange *x, struc
     hf_wipe(user->sentence, sizeof user->sentence);
     if (e->element.pcrs != 0)
         memcpy(e->device_keys.sentence, all->sentence, sizeof all->sentence);
-    HF_TRY(save_next(e, h, user, &d->kek, false, &x->error));
+    /* The head first: with the new keybag and a head under the old device key the vault would unlock and not mount. A cut between asks for the phrase once more. */
     HF_TRY(hf_head_adopt(&e->device_key, h->vault_id));
+    HF_TRY(save_next(e, h, user, &d->kek, false, &x->error));
     e->loaded = e->device = true;
     become_unlocked(e, user, d);
     hf_write_u32(&x->out, HF_CLASS_LAST);
@@ -497,6 +501,8 @@ enum hf_result hf_verb_recover(struct hf_enclave *e, struct hf_exchange *x)
     if (result != HF_OK && !is_saved(e, &h)) { /* the keybag on disk is the old one: so are the keys here */
         e->device_keys = device_keys;
         e->device_key = device_key;
+        if (e->device && hf_head_adopt(&e->device_key, e->header.vault_id) != HF_OK)
+            (void)fprintf(stderr, "holdfast-enclave: the head belongs to the recovery that failed: recover again before the next mount\n");
     }
     hf_wipe(&device_keys, sizeof device_keys);
     hf_device_key_wipe(&device_key);

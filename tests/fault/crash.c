@@ -101,6 +101,7 @@ void crash_step(struct crash *crash)
     case DISK_HEAD: disk_apply(crash->durable, e); break;
     case DISK_BEGIN: crash->begun = (uint32_t)e->a; break;
     case DISK_END: crash->acked = (uint32_t)e->a; break;
+    case DISK_NOTE: crash->note = (uint32_t)e->a; break;
     case DISK_DATA:
     case DISK_LENGTH:
     case DISK_CUT:

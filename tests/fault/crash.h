@@ -11,6 +11,7 @@ struct crash {
     struct disk_entry pending[PENDING]; /* in their order */
     unsigned count, metas;
     uint32_t acked, begun; /* operations */
+    uint32_t note;
     uint32_t position;     /* entries of the log that were taken in */
 };
 

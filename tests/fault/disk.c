@@ -27,7 +27,7 @@ void disk_start(void)
     disk_log->entries = shared(disk_log->cap * sizeof *disk_log->entries);
     disk_log->room = UINT64_C(1) << 30;
     disk_log->memory = shared(disk_log->room);
-    disk_log->next_ino = DISK_OWN + 1;
+    disk_log->next_ino = DISK_STATE + 1;
 }
 
 void *disk_log_take(const void *bytes, size_t len)
@@ -93,6 +93,7 @@ struct disk *disk_new(void)
     struct disk *disk = __real_calloc(1, sizeof *disk);
     disk->inodes[DISK_ROOT] = (struct disk_inode){.mode = S_IFDIR | 0700, .uid = geteuid(), .gid = getegid(), .nlink = 2};
     disk->inodes[DISK_OWN] = (struct disk_inode){.mode = S_IFDIR | 0700, .uid = geteuid(), .gid = getegid(), .nlink = 2};
+    disk->inodes[DISK_STATE] = disk->inodes[DISK_OWN];
     entry_set(disk, DISK_ROOT, ".holdfast", DISK_OWN);
     disk->head_state = 1; /* HF_HEAD_FRESH */
     return disk;
@@ -203,7 +204,8 @@ void disk_apply(struct disk *disk, const struct disk_entry *e)
     case DISK_SYNC:
     case DISK_SYNC_ALL:
     case DISK_BEGIN:
-    case DISK_END: break;
+    case DISK_END:
+    case DISK_NOTE: break;
     }
 }
 

@@ -165,7 +165,7 @@ static void fresh_log(void)
 {
     disk_log->count = 0;
     disk_log->used = 0;
-    disk_log->next_ino = DISK_OWN + 1;
+    disk_log->next_ino = DISK_STATE + 1;
     disk_log->calls = 0;
     model_reset();
 }
