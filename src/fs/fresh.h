@@ -23,7 +23,7 @@ HF_MUST_USE enum hf_result hf_fresh_start(int root_fd, const uint8_t tips[2 * HF
 /* The first unlock brings the main index. */
 HF_MUST_USE enum hf_result hf_fresh_unlock(void);
 enum hf_fresh_state hf_fresh_state(void);
-/* What changes the vault answers -EROFS. */
+/* What changes the vault answers -EROFS: without a sound index [FR-7], or once a sync has failed [CR-15]. */
 bool hf_fresh_frozen(void);
 uint64_t hf_fresh_entries(void);
 

@@ -19,6 +19,7 @@
 #include "fs/fresh.h"
 #include "fs/keyring.h"
 #include "fs/settle.h"
+#include "fs/sync.h"
 #include "fs/treepart.h"
 #include "fs/worker.h"
 #include "fs/xattrs.h"
@@ -84,7 +85,7 @@ static int make_copy(struct hf_node *file, int dir_fd, unsigned class, const cha
     if (!failed)
         failed = hf_disk->futimens(fd, times);
     if (!failed)
-        failed = hf_disk->fsync(fd);
+        failed = hf_sync_whole(fd);
     return failed;
 }
 

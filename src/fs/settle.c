@@ -16,6 +16,7 @@
 #include "fs/keyring.h"
 #include "fs/morenames.h"
 #include "fs/scan.h"
+#include "fs/sync.h"
 #include "fs/treepart.h"
 #include "format/head.h"
 #include "os/clock.h"
@@ -85,7 +86,7 @@ int hf_tree_settle_due_ms(void)
     bool dirty = list || names_dirty, many = list_len >= DIRTY_SOON;
     uint64_t since = dirty_since_ms;
     pthread_mutex_unlock(&list_lock);
-    if (!dirty)
+    if (!dirty || hf_sync_has_failed())
         return -1;
     if (many)
         return 0;
@@ -123,7 +124,7 @@ static int write_header(struct hf_node *file, uint32_t epoch)
         bool touch = write || content->ahead || content->cut != HF_CUT_NONE;
         failed = touch ? hf_disk->fstat(file->fd, &st) : 0;
         if (!failed && content->attr_ahead && content->attr_epoch > epoch) /* it changed behind the first barrier */
-            failed = hf_disk->fsync(file->fd);
+            failed = hf_sync_whole(file->fd);
         if (!failed)
             hf_content_attr_is_durable(content);
         if (!failed && file->stale)
@@ -250,7 +251,7 @@ static int settle(void)
     bool moved_attr = atomic_exchange(&attr_moved, false);
     int barrier = index_failed;
     if (!barrier && moved_attr)
-        barrier = hf_disk->syncfs(hf_node_of(HF_TREE_ROOT)->fd);
+        barrier = hf_sync_all(hf_node_of(HF_TREE_ROOT)->fd);
     failed = barrier;
     for (size_t i = 0; i < taken.len && !barrier; i++) {
         int one = taken.nodes[i]->kind == HF_NODE_DIR ? settle_dir(taken.nodes[i]) : write_header(taken.nodes[i], epoch);
@@ -259,7 +260,7 @@ static int settle(void)
     if (!failed && !hf_unclean)
         failed = hf_fresh_append(); /* [FR-6] the same barrier makes it durable */
     if (!failed)
-        failed = hf_disk->syncfs(hf_node_of(HF_TREE_ROOT)->fd);
+        failed = hf_sync_all(hf_node_of(HF_TREE_ROOT)->fd);
     if (failed && moved_attr)
         hf_attr_moved();
     /* Until every class was scanned after an unclean stop the window stays open. */
@@ -323,7 +324,7 @@ int hf_settle_children(struct hf_node *dir)
             failed = hf_node_open_fd(node);
         pthread_rwlock_unlock(&hf_ns);
         if (!failed && !node->unlinked)
-            failed = hf_disk->fdatasync(node->fd);
+            failed = hf_sync_data(node->fd);
         node->unsynced = node->unsynced && failed;
         pthread_rwlock_unlock(&node->lock);
         hf_node_idle(node);
@@ -352,7 +353,7 @@ enum hf_result hf_settle_start(uint8_t ret_tips[2 * HF_INDEX_TIP_LEN], struct hf
 
 int hf_tree_close(void)
 {
-    int failed = 0;
+    int failed = hf_sync_has_failed() ? -EIO : 0; /* [CR-15] */
     /* A cut file needs two settles: its shorter header, then the cut. */
     for (int round = 0; round < 4 && !failed && hf_tree_settle_due_ms() >= 0; round++)
         failed = hf_tree_settle();

@@ -11,6 +11,7 @@
 #include "fs/fresh.h"
 #include "fs/keyring.h"
 #include "fs/settle.h"
+#include "fs/sync.h"
 #include "fs/treepart.h"
 #include "fs/worker.h"
 #include "os/disk.h"
@@ -137,7 +138,7 @@ int hf_tree_fsync(uint64_t id, bool data_only)
     if (!failed)
         failed = -hf_errno(hf_content_fsync(file->content));
     if (!failed && !data_only)
-        failed = hf_disk->fsync(file->fd); /* times, mode, owner */
+        failed = hf_sync_whole(file->fd); /* times, mode, owner */
     hf_file_keep_mode(file);
     if (!failed)
         file->unsynced = false;
@@ -157,7 +158,7 @@ int hf_tree_fsyncdir(uint64_t id)
         return fd;
     failed = hf_settle_children(dir);
     if (!failed)
-        failed = hf_disk->fsync(fd);
+        failed = hf_sync_whole(fd);
     hf_dir_done(dir);
     return failed;
 }

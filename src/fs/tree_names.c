@@ -17,6 +17,7 @@
 #include "fs/longlink.h"
 #include "fs/morenames.h"
 #include "fs/settle.h"
+#include "fs/sync.h"
 #include "fs/treepart.h"
 #include "keys/wipe.h"
 #include "os/disk.h"
@@ -241,7 +242,7 @@ static int mover_prepare_file(struct mover *mover, bool over)
     if (!failed)
         failed = hf_slot_of(file, mover->to_dir, mover->to_name, mover->new_slot);
     if (!failed && over && file->unsynced && !disk_orders_renames(file->fd))
-        failed = hf_disk->fdatasync(file->fd);
+        failed = hf_sync_data(file->fd);
     if (!failed)
         failed = hf_evidence_put(file, HF_EVIDENCE_NAME, mover->new_slot);
     pthread_rwlock_unlock(&file->lock);

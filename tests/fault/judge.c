@@ -144,7 +144,7 @@ static bool judge_content(struct seen *seen, const struct object *object, const 
     hf_tree_release(id);
     if (len < 0)
         return fail(seen, "%s cannot be read: %s", name, strerror((int)-len));
-    uint32_t floor = object->wounded ? 0 : object_floor(j, object);
+    uint32_t floor = object_floor(j, object);
     unsigned first = 0, end = object->content_count;
     for (unsigned i = 0; i < object->content_count && object->contents[i].op <= floor; i++)
         first = i;
@@ -171,7 +171,7 @@ static bool judge_object(struct seen *seen, int number, const char *name, const 
 {
     const struct judgement *j = seen->j;
     const struct object *object = &model->objects[number];
-    uint32_t floor = object->wounded ? 0 : floor_of(j, object->whole_promises, object->whole_count);
+    uint32_t floor = floor_of(j, object->whole_promises, object->whole_count);
     char target[4096], text[16] = "";
     int failed;
     seen->reached[number] = true;

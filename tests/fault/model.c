@@ -226,7 +226,7 @@ void model_resync_name(struct name *slot, int64_t old, int fresh)
     model_bind(slot, now);
 }
 
-int model_use(int dir, const char *name, bool open, struct used *ret)
+int model_use(int dir, const char *name, int flags, struct used *ret)
 {
     struct hf_entry entry;
     ret->number = work_object(dir, name);
@@ -236,9 +236,9 @@ int model_use(int dir, const char *name, bool open, struct used *ret)
     if (failed)
         return failed;
     ret->id = entry.id;
-    if (open && (failed = hf_tree_open(entry.id, O_RDWR)) != 0)
+    if (flags != NOT_OPEN && (failed = hf_tree_open(entry.id, flags)) != 0)
         hf_tree_forget(entry.id, 1);
-    ret->open = open && !failed;
+    ret->open = flags != NOT_OPEN && !failed;
     return failed;
 }
 
@@ -256,7 +256,7 @@ void model_resync_content(int dir, const char *name)
     struct used used;
     bool armed = disk_fault.armed;
     disk_fault.armed = false;
-    ssize_t len = model_use(dir, name, true, &used);
+    ssize_t len = model_use(dir, name, O_RDONLY, &used);
     if (len == 0) {
         len = hf_tree_read(used.id, 0, sizeof bytes, bytes);
         model_unuse(&used);

@@ -40,7 +40,6 @@ struct object {
     unsigned promise_count;
     uint32_t whole_promises[HISTORY]; /* those of them that promise mode and attributes too: fdatasync does not */
     unsigned whole_count;
-    bool wounded; /* an fsync of it failed: what was written before is promised by nobody */
     bool husk; /* it could be neither made nor removed whole, since the disk refused everything: may be there or not, readable or not */
     const char *target;
 };

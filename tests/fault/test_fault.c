@@ -448,7 +448,13 @@ static void fault_at(const struct work *work, enum disk_fault_kind kind, uint64_
 static const struct {
     enum disk_fault_kind kind;
     const char *name;
-} faults[] = {{DISK_EIO, "EIO"}, {DISK_ENOSPC, "ENOSPC"}, {DISK_SHORT, "a short write"}, {DISK_ALLOC, "no memory"}};
+} faults[] = {{DISK_EIO, "EIO"}, {DISK_ENOSPC, "ENOSPC"}, {DISK_SHORT, "a short write"}, {DISK_SYNC_LOST, "a failed sync that loses pages"}, {DISK_ALLOC, "no memory"}};
+
+/* There are many allocations and few syncs. */
+static uint32_t rarer(enum disk_fault_kind kind, uint32_t one_in)
+{
+    return kind == DISK_ALLOC ? one_in * 4 : kind == DISK_SYNC_LOST ? one_in / 12 + 1 : one_in;
+}
 
 static void faults_of(const struct work *work, unsigned one_in)
 {
@@ -458,7 +464,7 @@ static void faults_of(const struct work *work, unsigned one_in)
         if (calls == 0)
             complain(work->name, "no calls were counted", i, said->text);
         for (uint64_t k = 0; k < calls; k++) {
-            if (at ? (uint64_t)atoi(at) != k : work_random(faults[i].kind == DISK_ALLOC ? one_in * 4 : one_in) != 0)
+            if (at ? (uint64_t)atoi(at) != k : work_random(rarer(faults[i].kind, one_in)) != 0)
                 continue;
             fault_at(work, faults[i].kind, k, false, faults[i].name);
             if (long_run || at || k % 3 == 0)
