@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# runs alone: times of the grace
 """The rules of what must hold when locked, one by one, on the real mount, polled through open, locking, locked and before the first unlock; written from the
 rules alone and not from the code. conformance.py BUILD"""
 import errno, os, signal, stat, subprocess, sys, threading, time

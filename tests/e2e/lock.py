@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# runs alone: times of status and lock
 """What must hold when a vault is locked, on the real mount: descriptors, mappings, cached pages, names, load, memory. lock.py BUILD"""
 import hashlib, os, signal, stat, struct, subprocess, sys, threading, time
 
