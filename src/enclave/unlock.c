@@ -160,6 +160,7 @@ void hf_cache_clear(struct hf_enclave *e)
 /* Judges the passcode; on success d has the KEK and *ret_user the user section. */
 static enum hf_result judge(struct hf_enclave *e, const struct hf_passcode *passcode, struct derived *d, struct hf_keybag_keys *ret_user, struct hf_error *error)
 {
+    HF_TRY(hf_keystore_refresh(e, error));
     HF_TRY(hf_link_status(e, error));
     /* A change whose last step failed, without a restart since: the element would hold the passcode against the slot before, and count it. */
     if (e->element.state == HF_ELEMENT_ACTIVE && (e->element.slot != e->header.element_slot || e->element.generation < e->header.generation))
@@ -206,14 +207,16 @@ static void become_unlocked(struct hf_enclave *e, const struct hf_keybag_keys *u
 static enum hf_result save_next(struct hf_enclave *e, const struct hf_public_header *header, const struct hf_keybag_keys *user, const struct hf_kek *kek,
                                 bool commit, struct hf_error *error)
 {
-    HF_TRY(hf_keystore_save(header, user, &e->device_keys, kek, &e->device_key, error));
-    e->header = *header;
+    enum hf_result result = hf_keystore_save(header, user, &e->device_keys, kek, &e->device_key, error);
+    if (result == HF_OK || hf_keystore_is_there(header))
+        e->header = *header; /* the element follows before the next try, if not now */
+    HF_TRY(result);
     if (commit)
         HF_TRY(hf_link_commit(e, header->element_slot, error));
     return hf_link_step(e, header->generation, error);
 }
 
-/* The keybag of this header is the one on disk, whatever failed after. */
+/* The keybag of this header is the one on disk, whatever failed with or after that. */
 static bool is_saved(const struct hf_enclave *e, const struct hf_public_header *header)
 {
     return e->header.generation == header->generation;

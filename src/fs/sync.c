@@ -19,6 +19,11 @@ static int through(int (*sync)(int fd), int fd)
     return failed ? failed : atomic_load(&has_failed) ? -EIO : 0;
 }
 
+void hf_sync_begin(void)
+{
+    atomic_store(&has_failed, false);
+}
+
 int hf_sync_data(int fd)
 {
     return through(hf_disk->fdatasync, fd);

@@ -9,6 +9,8 @@
 
 #include "base/result.h"
 
+/* A mount begins. */
+void hf_sync_begin(void);
 HF_MUST_USE int hf_sync_data(int fd); /* fdatasync */
 HF_MUST_USE int hf_sync_whole(int fd); /* fsync */
 HF_MUST_USE int hf_sync_all(int fd);   /* syncfs */

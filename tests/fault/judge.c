@@ -104,7 +104,7 @@ static int64_t value_at(const struct history *history, uint32_t op)
 static uint32_t name_floor(const struct judgement *j, const struct name *slot)
 {
     uint32_t floor = object_floor(j, &model->objects[slot->dir]);
-    if (j->live || j->wholly_synced)
+    if (j->live || j->wholly_synced || j->names_apart)
         return floor;
     for (unsigned i = 0; i < slot->objects.count; i++) {
         int64_t value = slot->objects.values[i].value;

@@ -93,6 +93,7 @@ struct judgement {
     uint32_t acked, begun;
     bool live;
     bool wholly_synced; /* everything acknowledged is durable: the current state alone is right */
+    bool names_apart; /* a file's fsync promises no name, its directory's does */
     uint32_t torn_ino; /* 0, or the file that may be unreadable: the medium tore a page of it */
     char text[400];
 };

@@ -2,7 +2,7 @@
  *
  * cuts: a workload runs once; for each entry of its log the states that a cut behind it may leave are made, mounted, and held against the journal; some of them lose power again
  * while they recover. faults: the workload runs once for each call k with an error at k (once, or from k on); each operation must have done all or nothing and say so,
- * and after a mount everything is as it was said. Proves [CR-2] [CR-3] [CR-4] [CR-5] [CR-6] [CR-7] [CR-8] for names, attributes and contents together.
+ * and after a mount everything is as it was said. Proves [CR-2] [CR-3] [CR-4] [CR-5] [CR-6] [CR-7] [CR-8] [CR-15] for names, attributes and contents together.
  * The freshness index is on: its log lies on the same disk, and nothing may be called stale after a cut ([FR-4] [FR-6] [FR-8]).
  *
  * test_fault [SEED]; HF_LONG=1: every boundary. HF_FAULT_WORK=name, HF_FAULT_AT=position: one; HF_FAULT_NO_FRESHNESS=1: without the index. */
@@ -263,7 +263,7 @@ static void cut_again(struct cut_run *run, struct disk *before, struct state_run
 static void judge_one(struct cut_run *run, const char *what, bool again)
 {
     struct disk *disk = crash_state(&run->crash, &run->survivors);
-    struct state_run state = {.disk = disk, .judgement = {.acked = run->crash.acked, .begun = run->crash.begun}, .closes = again};
+    struct state_run state = {.disk = disk, .judgement = {.acked = run->crash.acked, .begun = run->crash.begun, .names_apart = crash_profile == CRASH_OWN}, .closes = again};
     for (unsigned i = 0; i < run->crash.count; i++) {
         if (run->survivors.data[i] == 2)
             state.judgement.torn_ino = run->crash.pending[i].ino;
@@ -421,7 +421,7 @@ static void judge_after(const struct work *work, const char *what, uint64_t k, b
     else
         survivors_none(&run.crash, &run.survivors);
     struct state_run state = {.disk = crash_state(&run.crash, &run.survivors),
-                              .judgement = {.acked = model->op, .begun = model->op, .wholly_synced = all && !disk_fault.on}};
+                              .judgement = {.acked = model->op, .begun = model->op, .names_apart = crash_profile == CRASH_OWN, .wholly_synced = all && !disk_fault.on}};
     if (!in_child(judge_state, &state))
         complain(work->name, what, (uint32_t)k, said->text);
     counts->states++;
@@ -525,6 +525,7 @@ int main(int argc, char **argv)
     unsigned count = 0;
     uint64_t base = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
     long_run = getenv("HF_LONG") != NULL;
+    crash_profile = getenv("HF_FAULT_OWN") ? CRASH_OWN : CRASH_JOURNAL;
     counts = mmap(NULL, sizeof *counts, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (hf_secret_open(0, 0, &error) != HF_OK || hf_crypto_start() != HF_OK || hf_worker_start() != HF_OK)
         return 1;

@@ -3,7 +3,7 @@
  *
  * Behind each entry of the log the states that a cut may leave are started anew: what was acknowledged stands, exactly one passcode opens [EL-5], every file key that was ever
  * given out opens, no try that was judged is uncounted [AT-1] and none is judged beyond the limit, an erase ends or nothing opens [ER-1]. With an error at call k: a verb that
- * says no has changed nothing or all; then the same. Proves [KB-1] [AT-1] [AT-4] [EL-5] [CR-1] under cuts.
+ * says no has changed nothing or all; then the same. Proves [KB-1] [KB-7] [AT-1] [AT-4] [EL-5] [CR-1] under cuts.
  *
  * test_keylife [SEED]; HF_LONG=1: every boundary and call, five seeds. HF_FAULT_WORK=name, HF_FAULT_AT=position or call, HF_FAULT_KIND=cuts|faults: one. */
 #include <signal.h>
