@@ -38,7 +38,7 @@ static enum hf_result open_section(enum hf_kdf_context context, const uint8_t ke
     return result;
 }
 
-/* The file as it is, written anew: the element must not follow one that a failed sync may still take back, and a sync that failed is not asked twice. */
+/* [KB-7] The file as it is, written anew: the element must not follow one that a failed sync may still take back, and a sync that failed is not asked twice. */
 static enum hf_result keep(struct hf_error *error)
 {
     size_t len = 0;

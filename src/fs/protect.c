@@ -118,6 +118,8 @@ static int raise_file(struct hf_node *file, unsigned class)
         hf_node_unhash(copy);
         hf_node_unplace(copy);
     }
+    if (!failed) /* an fsync of the new inode is to promise what the name stands for, also where a disk syncs inodes one by one */
+        failed = hf_sync_whole(dir_fd);
     hf_node_unref(copy);
     hf_dir_done(file->parent);
     hf_wipe(plain, sizeof plain);

@@ -298,6 +298,22 @@ struct children {
     size_t len, cap;
 };
 
+/* A directory made in one that is synced: its record, without which its name says nothing, is its own. */
+static int sync_dir(struct hf_node *dir)
+{
+    pthread_rwlock_rdlock(&hf_ns);
+    int fd = dir->unlinked ? -ENOENT : hf_dir_use_fd(dir);
+    pthread_rwlock_unlock(&hf_ns);
+    if (fd < 0)
+        return fd == -ENOENT ? 0 : fd;
+    int failed = hf_sync_whole(fd);
+    pthread_rwlock_wrlock(&dir->lock);
+    dir->unsynced = dir->unsynced && failed;
+    pthread_rwlock_unlock(&dir->lock);
+    hf_dir_done(dir);
+    return failed;
+}
+
 int hf_settle_children(struct hf_node *dir)
 {
     struct children children = {.dir = dir};
@@ -318,6 +334,12 @@ int hf_settle_children(struct hf_node *dir)
         return -ENOMEM;
     for (size_t i = 0; i < children.len; i++) {
         struct hf_node *node = children.nodes[i];
+        if (node->kind == HF_NODE_DIR) {
+            int one = failed ? failed : sync_dir(node);
+            failed = failed ? failed : one;
+            hf_node_unref(node);
+            continue;
+        }
         pthread_rwlock_rdlock(&hf_ns);
         pthread_rwlock_wrlock(&node->lock);
         if (!failed && !node->unlinked)

@@ -5,7 +5,7 @@
  * and after a mount everything is as it was said. Proves [CR-2] [CR-3] [CR-4] [CR-5] [CR-6] [CR-7] [CR-8] [CR-15] for names, attributes and contents together.
  * The freshness index is on: its log lies on the same disk, and nothing may be called stale after a cut ([FR-4] [FR-6] [FR-8]).
  *
- * test_fault [SEED]; HF_LONG=1: every boundary. HF_FAULT_WORK=name, HF_FAULT_AT=position: one; HF_FAULT_NO_FRESHNESS=1: without the index. */
+ * test_fault [SEED]; HF_LONG=1: every boundary. HF_FAULT_WORK=name, HF_FAULT_AT=position: one; HF_FAULT_OWN=0|1: the disk with one journal, or with syncs of single inodes, alone (crash.h); HF_FAULT_NO_FRESHNESS=1: without the index. */
 #include <errno.h>
 #include <execinfo.h>
 #include <signal.h>
@@ -62,7 +62,7 @@ static void complain(const char *work, const char *what, uint32_t position, cons
     __atomic_add_fetch(&counts->bad, 1, __ATOMIC_SEQ_CST);
     unsigned at = __atomic_fetch_add(&counts->shown, 1, __ATOMIC_SEQ_CST);
     if (at < SHOWN)
-        (void)snprintf(counts->text[at], sizeof counts->text[at], "%s: %s, position %u: %.400s", work, what, position, text);
+        (void)snprintf(counts->text[at], sizeof counts->text[at], "%s%s: %s, position %u: %.400s", work, crash_profile == CRASH_OWN ? " (single inodes)" : "", what, position, text);
 }
 
 static void nothing(uint64_t id)
@@ -478,12 +478,14 @@ static void faults_of(const struct work *work, unsigned one_in)
 struct job {
     const struct work *work;
     bool cuts;
+    enum crash_profile profile;
     uint64_t seed;
 };
 
 static void run_job(const struct job *job)
 {
     run_seed = job->seed;
+    crash_profile = job->profile;
     disk_start();
     model_start();
     work_seed(job->seed + 9);
@@ -520,21 +522,21 @@ static void run_jobs(const struct job *jobs, unsigned count)
 int main(int argc, char **argv)
 {
     struct hf_error error;
-    const char *only = getenv("HF_FAULT_WORK"), *which = getenv("HF_FAULT_KIND");
-    struct job jobs[64];
+    const char *only = getenv("HF_FAULT_WORK"), *which = getenv("HF_FAULT_KIND"), *own = getenv("HF_FAULT_OWN");
+    struct job jobs[128];
     unsigned count = 0;
     uint64_t base = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
     long_run = getenv("HF_LONG") != NULL;
-    crash_profile = getenv("HF_FAULT_OWN") ? CRASH_OWN : CRASH_JOURNAL;
     counts = mmap(NULL, sizeof *counts, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (hf_secret_open(0, 0, &error) != HF_OK || hf_crypto_start() != HF_OK || hf_worker_start() != HF_OK)
         return 1;
     (void)hf_worker();
     for (unsigned seed = 0; seed < (long_run ? 5u : 1u); seed++) {
         for (unsigned i = 0; i < work_count; i++) {
-            for (unsigned cuts = 0; cuts < 2; cuts++) {
-                if ((!only || strcmp(only, works[i].name) == 0) && (!which || (which[0] == 'c') == (cuts == 1)) && (cuts || seed == 0))
-                    jobs[count++] = (struct job){&works[i], cuts == 1, base + seed};
+            for (unsigned what = 0; what < 3; what++) { /* failing calls; cuts on either kind of disk */
+                enum crash_profile profile = what == 2 ? CRASH_OWN : CRASH_JOURNAL;
+                if ((!only || strcmp(only, works[i].name) == 0) && (!which || (which[0] == 'c') == (what > 0)) && (what || seed == 0) && (!own || atoi(own) == (int)profile))
+                    jobs[count++] = (struct job){&works[i], what > 0, profile, base + seed};
             }
         }
     }
