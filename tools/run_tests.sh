@@ -1,7 +1,7 @@
 #!/bin/bash
 # run_tests.sh SANITIZED_BUILD PLAIN_BUILD: runs every test program and script; each closes with `N passed, N failed[, N skipped]`; their sum is the last line.
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 build=$1; plain=$2; passed=0; failed=0; skipped=0
 log=$(mktemp); trap 'rm -f "$log"' EXIT
 run() { # NAME COMMAND…
@@ -19,6 +19,7 @@ run() { # NAME COMMAND…
 }
 run domains python3 tools/check_domains.py
 run spec python3 tools/check_spec.py
+run "static analysis" tools/check_static.py "$plain"
 run manual python3 tools/check_manual.py "$plain"
 for t in "$build"/tests/test_*; do [ -f "$t" ] && [ -x "$t" ] && run "$(basename "$t") (sanitized)" "$t"; done
 for t in "$plain"/tests/test_*; do [ -f "$t" ] && [ -x "$t" ] && run "$(basename "$t")" "$t"; done

@@ -160,7 +160,7 @@ static void show_acceptance(const char *path, const char *what)
     char when[40] = "";
     unsigned long long seconds = 0, changed = 0;
     struct tm broken;
-    if (sscanf(what, "%llu %llu", &seconds, &changed) != 2)
+    if (sscanf(what, "%llu %llu", &seconds, &changed) != 2) // NOLINT(cert-err34-c): the filesystem wrote these numbers
         return;
     time_t at = (time_t)seconds;
     if (localtime_r(&at, &broken))

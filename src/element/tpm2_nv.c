@@ -38,6 +38,7 @@ enum hf_result hf_nv_find(struct hf_tpm *tpm, const TPM2B_NV_PUBLIC *expected, E
     if (rc == TSS2_RC_SUCCESS)
         rc = Esys_TR_GetName(tpm->esys, index, &name);
     HF_TRY(hf_tpm_verdict(tpm, rc, "show an NV index", error));
+    HF_ASSERT(name);
     *ret_found = name_is(name, expected, true) ? HF_NV_OURS : name_is(name, expected, false) ? HF_NV_UNWRITTEN : HF_NV_FOREIGN;
     *ret_index = index;
     free(name);

@@ -14,7 +14,7 @@
 #define HF_RUN_PAGES (HF_MAX_IO / HF_PAGE_DATA_LEN + 2)
 
 /* A thread that uses a worker has this much stack; it is wiped with the rest. */
-#define HF_WORKER_STACK (512u * 1024u)
+#define HF_WORKER_STACK ((size_t)512 * 1024u)
 #define HF_WORKER_NONCES 256u
 
 struct hf_worker {

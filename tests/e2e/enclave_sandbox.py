@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """[PR-4] The running enclave, held to its sandbox: system calls that are injected into it (ptrace, as root: none of the same user could) to reach another file,
 a socket or a program are refused or kill it. What it calls by itself: enclave_syscalls.py. enclave_sandbox.py BUILD"""
-import ctypes, os, platform, re, shutil, signal, socket, struct, subprocess, sys, tempfile, time
+import ctypes, os, platform, re, shutil, signal, subprocess, sys, tempfile
 
 import programs
 from programs import ask, check, finish, skip
@@ -29,7 +29,6 @@ class Running:
         self.process = programs.start(os.path.join(build, "holdfast-super"), [theirs.fileno()], env)
         theirs.close()
         self.end.settimeout(60)
-        until = time.monotonic() + 20
         result = ask(self.end, OWN_STATUS, programs.string(vault))
         check(result[0] == 0, f"the vault starts: {result[2]}")
         children = open(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read().split()
