@@ -164,7 +164,7 @@ int hf_file_label(struct hf_node *file)
         return result == HF_NOT_FOUND ? -EIO : -hf_errno(result);
     file->class = file->content->header.class;
     file->bound = false;
-    struct hf_evidence evidence;
+    struct hf_evidence evidence = {0};
     file->evidence = evidence_read(file->fd, &evidence) != HF_OK || evidence.count > 0;
     return 0;
 }

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# runs alone: dead within a second
 """Death is lock: each program killed while files are open, mapped and dirty [CH-7]; and what a program of the same user can do. death.py BUILD"""
 import array, os, random, shutil, signal, socket, struct, subprocess, sys, time
 
