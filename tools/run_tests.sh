@@ -53,6 +53,7 @@ all() {
     if [ -n "${HOLDFAST_VECTORS:-}" ]; then run "published vectors" tests/vectors/run.sh "$plain/tests/vectors"
     else echo "published vectors: skipped, HOLDFAST_VECTORS names no folder"; skipped=$((skipped + 1)); fi
     for t in tests/e2e/*.sh tests/e2e/*.py; do [ -x "$t" ] && script "$(basename "$t")" "$t" "$plain"; done
+    script fuzz tests/fuzz/run.sh "$build"
     script models tests/model/run.sh
     for t in tests/posix/*.py; do [ -x "$t" ] && script "posix: $(basename "$t")" "$t" "$plain"; done
     for t in tests/power/*.py; do [ -x "$t" ] && script "power: $(basename "$t")" "$t" "$plain"; done

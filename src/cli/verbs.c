@@ -163,7 +163,7 @@ enum hf_result cli_open_at(struct cli_link *link, const char *mountpoint, const 
     HF_TRY(cli_status_read(&body, &status, error));
     tell_failures(&status);
     if (status.last_stop[0])
-        (void)fprintf(stderr, "holdfast: last time this vault was not closed in order: %s\n", status.last_stop);
+        cli_complain("last time this vault was not closed in order: %s", status.last_stop);
     return status.enclave.policy.profile && !options->locked ? cli_layout(path, error) : HF_OK;
 }
 
