@@ -1,5 +1,5 @@
 /* The command: its arguments (first byte 0: the verb's options, then arguments that end in NUL), and what it prints of a status that the supervisor sends (1: JSON, 2: for
- * people). JSON must be JSON and UTF-8 whatever the names are; a refusal one line. */
+ * people). JSON must be JSON and UTF-8 whatever the names are; a refusal one line. Proves [IF-8]. */
 #include <unistd.h>
 
 #include "cli/cli.h"
