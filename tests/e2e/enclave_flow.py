@@ -117,11 +117,24 @@ check(v.ask(v.control, START)[0] == OK, "start after the change")
 check(v.unlock(PASS) == WRONG, "the old passcode is refused")
 check(v.unlock(OTHER) == OK, "the new one opens")
 check(v.ask(v.keys, OPEN, b"\1" + headers[3][0])[1][:1] == b"\0", "an old file opens")
+before_rotation = open(bag, "rb").read()
+check(v.ask(v.control, ROTATE, b"\0")[0] == OK, "a rotation, which leaves the element's slot as it is")
 v.close()
 
 # [KB-3] the older keybag, [KB-2] any flipped byte: refused at the start, and no try is spent
 good = open(bag, "rb").read()
-wrong = [(old, "older")] + [(good[:i] + bytes([good[i] ^ 0x40]) + good[i + 1:], f"byte {i}") for i in range(0, len(good), 97)] + [(good[:n], f"cut {n}") for n in range(0, len(good), 301)]
+def summed(content):
+    """With a right checksum (CRC-32C), as who changes it on purpose would give it."""
+    crc = 0xFFFFFFFF
+    for byte in content[:-4]:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return content[:-4] + (crc ^ 0xFFFFFFFF).to_bytes(4, "little")
+
+
+check(summed(good) == good, "the checksum is what this test takes it for")
+wrong = [(old, "older"), (before_rotation, "older, of the same slot")] + [(summed(good[:i] + bytes([good[i] ^ 0x40]) + good[i + 1:]), f"byte {i}, summed again") for i in range(10, len(good) - 4, 89)] + [(good[:i] + bytes([good[i] ^ 0x40]) + good[i + 1:], f"byte {i}") for i in range(0, len(good), 97)] + [(good[:n], f"cut {n}") for n in range(0, len(good), 301)]
 for content, what in wrong:
     open(bag, "wb").write(content)
     v = Vault(folder, state)
