@@ -16,9 +16,9 @@ MINUTES = float(os.environ.get("HF_SOAK_MINUTES", 20 if LONG else 0.4))
 ROUND_S = 55 if LONG else 6
 # Of stress-ng's class `filesystem`, without those that need another thing than files of the mount: mounts and devices of their own (bind-mount, binderfs), ioctls that
 # are a disk filesystem's alone (chattr, fiemap, file-ioctl, inode-flags, verity), leases and handles that FUSE has not (handle, lease), no files at all (dup, eventfd, procfs),
-# or all the room there is (dirmany, fsize).
+# all the room there is (dirmany, fsize), or a full inode's attributes changed without any room (xattr: a change needs some for its evidence [CR-6]).
 STRESSORS = """access chdir chmod chown copy-file dentry dir dirdeep dnotify fallocate fanotify fcntl filename flock fpunch fstat getdent hdd inotify io iomix ioprio
-               link locka lockf lockofd mknod open rename symlink sync-file touch utime xattr""".split()
+               link locka lockf lockofd mknod open rename symlink sync-file touch utime""".split()
 SIZES = [word for name in ("copy-file", "fallocate", "hdd", "iomix", "sync-file") for word in (f"--{name}-bytes", "128m")]
 # Between the first quiet points and the last. The filesystem's heap has eight threads' arenas, whose free memory glibc gives back in part: measured ±1.5 MiB from one round
 # to the next. The others' secrets lie in an arena of fixed length, their heap takes nothing in these verbs.
@@ -90,8 +90,9 @@ def stress(where, names, seconds):
 
 def judge(process, names):
     out, _ = process.communicate(timeout=ROUND_S * 3 + 60)
-    said = [line for line in out.splitlines() if ": fail:" in line or ": error:" in line] or out.splitlines()[-2:]
-    check(process.returncode == 0 and ": fail:" not in out, f"stress-ng {' '.join(names)}: exit {process.returncode}: {said[:4]}")
+    # inotify says that an event was late, which it is where a lock or the drop of caches is under way, and counts it as no failure.
+    said = [line for line in out.splitlines() if (": fail:" in line or ": error:" in line) and "inotify: timed waiting" not in line]
+    check(process.returncode == 0 and not said, f"stress-ng {' '.join(names)}: exit {process.returncode}: {(said or out.splitlines()[-2:])[:4]}")
     return [line.split(": skipping stressor")[0].split()[-1] for line in out.splitlines() if "skipping stressor" in line]
 
 
