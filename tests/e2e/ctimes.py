@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """[FR-11] The time of change that a program has seen stays until a program changes the file: whatever the filesystem itself writes meanwhile (headers and cut lengths at
 a settle, evidence, lent mode bits), through locks, closes and a kill. And git, which trusts that time, holds no file for changed. ctimes.py BUILD"""
-import os, signal, subprocess, sys, tempfile
+import os, subprocess, sys, tempfile
 
 from filekit import put
-from vaultkit import Vault, check, finish, skip
+from vaultkit import Vault, check, finish, kill, skip
 
 ROOT = os.geteuid() == 0
 DIRECTORY = "d"
@@ -129,13 +129,7 @@ def a_kill(vault, known):
     os.fsync(fd)
     os.close(fd)
     changed = os.lstat(f"{top}/{name}").st_ctime_ns
-    for pids in vault.processes().values():
-        for pid in pids:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-    subprocess.run(["umount", "-l", vault.mnt] if ROOT else ["fusermount3", "-uz", vault.mnt], stderr=subprocess.DEVNULL)
+    kill(vault)
     vault.open()
     now = seen(top)
     check(now[name][0] == changed > known[name][0], "a kill: the change after the settle is seen")
@@ -176,7 +170,10 @@ def main():
     a_change_right_after_a_settle(vault)
     git(vault)
     vault.reopen()
-    a_kill(vault, known)
+    if ROOT:
+        a_kill(vault, known)
+    else:
+        skip("a kill: not root")
     vault.reopen()
     found = vault.check(want=None)
     check(found.returncode == 0, f"check afterwards: exit {found.returncode} {found.stdout[:500]}")
