@@ -28,7 +28,7 @@ def master_keys(blobs, step=1):
     return hits, tried
 
 
-with attack("looks for a master key: every 32 bytes of every program, of the keybag and of the repository's own key files, tried as each of the vault's keys") as a:
+with attack("looks for a master key: 32-byte pieces of every program (at each eighth byte), of the keybag and of the published specification, each tried as the key of every sealed part") as a:
     planted = os.urandom(100) + kek + os.urandom(100)
     a.works(master_keys([planted])[0] == 1, "a blob with the true KEK in it is found out")
     hits, tried = master_keys([blob[blob.find(b"\0" * 8, 4096):] for blob in programs], step=8)

@@ -4,6 +4,7 @@
     with attack("what is tried") as a:
         a.works(found_without_protection, "the counter-trial")   # the same method where it must succeed
         a.came_out(found, "what the attacker has in the end")    # found: the secret, a free guess, wrong data …
+        a.never(found, "…")                                      # the same, where `admitted` does not cover it
     close()
 
 refused              the attacker got nothing, and the counter-trial shows that the method works
@@ -13,7 +14,7 @@ not built            the part that the demand speaks of is not there yet: the pr
 GOT THROUGH          the attacker got it, and nothing admits that: a defect
 PROVES NOTHING       the counter-trial failed, or the script did: counts as failed
 skipped              this user cannot try it (it needs root, or this processor's instructions): said and counted"""
-import atexit, contextlib, json, os, subprocess, sys, traceback
+import contextlib, json, os, subprocess, sys, traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
@@ -26,12 +27,12 @@ REFUSED, COSTLY, OPENLY, NOT_BUILT = "refused", "made costly", "openly not preve
 THROUGH, NOTHING, SKIPPED = "GOT THROUGH", "PROVES NOTHING", "skipped"
 YEAR = 365.25 * 86400
 PRICE_FLOOR_YEARS = 1000  # with a thousand machines that do nothing else
-the_row, attacks = None, []
+the_row, the_demand, attacks = None, None, []
 
 
 def row(name, demand):
-    global the_row
-    the_row = name
+    global the_row, the_demand
+    the_row, the_demand = name, demand
     print(f"{name}: {demand}", flush=True)
 
 
@@ -43,6 +44,7 @@ class Attack:
     def __init__(self, tried, admitted):
         self.tried, self.admitted = tried, admitted
         self.trials, self.outcomes, self.years, self.missing, self.reason = [], [], None, None, None
+        self.beyond = False
 
     def works(self, good, how):
         """The counter-trial: the same method where nothing protects. Without one that succeeds a refusal proves nothing."""
@@ -52,6 +54,11 @@ class Attack:
     def came_out(self, got, text):
         self.outcomes.append((bool(got), text))
         return got
+
+    def never(self, got, text):
+        """What even an admitted attack must not give."""
+        self.beyond |= bool(got)
+        return self.came_out(got, text)
 
     def price(self, seconds, text):
         """What the secret costs: seconds of a thousand machines like this one."""
@@ -78,6 +85,8 @@ class Attack:
             return NOTHING
         if not any(got for got, _ in self.outcomes):
             return REFUSED if self.trials else NOTHING
+        if self.beyond:
+            return THROUGH
         if self.years is not None:
             return COSTLY if self.years >= PRICE_FLOOR_YEARS else THROUGH
         return OPENLY if self.admitted else THROUGH
@@ -108,7 +117,7 @@ def finished(a):
         print(f"    came out: {text}")
     print(f"    verdict: {said}", flush=True)
     if os.environ.get("HF_ATTACK_LOG"):
-        line = json.dumps({"row": the_row, "tried": a.tried, "out": "; ".join(text for _, text in a.outcomes), "verdict": said,
+        line = json.dumps({"row": the_row, "demand": the_demand, "tried": a.tried, "out": "; ".join(text for _, text in a.outcomes), "verdict": said,
                            "method": "; ".join(how for _, how in a.trials)}, ensure_ascii=False)
         with open(os.environ["HF_ATTACK_LOG"], "a") as out:
             out.write(line + "\n")
