@@ -2,7 +2,7 @@
 from book import *
 import hashlib, os, shutil
 import attack as tools
-from element import DEVICE
+from element import DEVICE, OK
 
 row("A2", "the thief with the machine: the whole disk, a boot of his choice, the TPM at hand, hours")
 A = lambda guess: hashlib.blake2b(guess.encode(), digest_size=32).digest()  # stands for Argon2id, which costs him time and is no limit

@@ -12,9 +12,9 @@ with attack("a code of six digits before a TPM: thousands of combinations throug
     public, auth = v.status()["element"], offline.Keybag(v.bag).stretch(PASS)[0]
 
     def own_client():
-        tpm.tool("tpm2_startauthsession", "--policy-session", "-S", "s")
-        done = tpm.tool("tpm2_policysecret", "-S", "s", "-c", public["nv_pin"], "hex:" + auth.hex())[0]
-        tpm.tool("tpm2_flushcontext", "s")
+        tpm.tool("tpm2_startauthsession", "--policy-session", "-S", "session")
+        done = tpm.tool("tpm2_policysecret", "-S", "session", "-c", public["nv_pin"], "hex:" + auth.hex())[0]
+        tpm.tool("tpm2_flushcontext", "session")
         return done == 0
 
     a.works(own_client(), "and so does its A, given to tpm2_policysecret")

@@ -1,6 +1,6 @@
 #!/bin/bash
-# The attack book of the letter: run.sh BUILD [--quiet] runs every script, some at a time; each says what it tried, what came out, and the verdict. Then the table, its comparison
-# with the tables in THREATS.md and README.md (--write: writes them instead), and the sum.
+# The attack book of the letter: run.sh BUILD [--write] runs every script, some at a time; each says what it tried, what came out, and the verdict. Then the table, its comparison
+# with the tables in THREATS.md and README.md (--write: writes them first), and the sum.
 set -u
 cd "$(dirname "$0")"
 build=$(cd "$OLDPWD" && cd "$1" && pwd)
@@ -18,8 +18,9 @@ for f in [AL]*.py; do
 done
 cat "$work"/*.log >"$work/all"
 [ -z "${HF_ATTACK_RESULTS:-}" ] || cp "$work/all" "$HF_ATTACK_RESULTS"
-line=$(python3 table.py "$work/all" "${2:-}" | tee /dev/stderr | tail -n 1) 2>&1
-passed=$((passed + $(cut -d' ' -f1 <<<"$line"))); failed=$((failed + $(cut -d' ' -f3 <<<"$line")))
+python3 table.py "$work/all" "${2:-}" >"$work/table"; cat "$work/table"
+line=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$work/table" | tail -n 1); line=${line:-0 passed, 1 failed}
+passed=$((passed + $(cut -d' ' -f1 <<<"$line"))); failed=$((failed + $(cut -d' ' -f3 <<<"$line" | tr -d ,)))
 echo "$((SECONDS - began)) s"
 echo "$passed passed, $failed failed, $skipped skipped, $absent not built"
 [ $failed = 0 ] && [ $passed -gt 0 ]

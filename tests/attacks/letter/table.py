@@ -1,5 +1,5 @@
 """table.py RESULTS [--write]: prints the attack book's table from what the scripts wrote, and holds the tables in THREATS.md (each attack) and README.md (each row) to it:
-the same attacks with the same verdicts. --write puts them there instead; its figures are then those of this run. What this user could not try is not compared."""
+the same attacks with the same verdicts. --write puts them there first; its figures are then those of this run. What this user could not try is not compared."""
 import json, os, re, sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
