@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 from book import *
 import hashlib, struct
-import inject
+import debugger
 from bed import *
 
 row("A3", "root after the lock")
@@ -28,8 +28,8 @@ def everywhere(values):
     found, hidden = {}, 0
     for program, pid in v.pids().items():
         hits = memory_hits(pid, values) or set()
-        if inject.able:
-            more, size = inject.hidden_hits(pid, values)
+        if debugger.able:
+            more, size = debugger.hidden_hits(pid, values)
             hits, hidden = hits | more, hidden + size
         found[program] = hits
     return found, hidden

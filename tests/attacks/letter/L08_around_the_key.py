@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 from book import *
-import inject
+import debugger
 from bed import *
 
 row("L8", "the key is only as secure as the protections around it")
@@ -13,8 +13,8 @@ with attack("looks for class keys, KEK and passcode in other programs than the e
     where = {}
     for program, pid in v.pids().items():
         hits = memory_hits(pid, values) or set()
-        if inject.able:
-            hits |= inject.hidden_hits(pid, values)[0]
+        if debugger.able:
+            hits |= debugger.hidden_hits(pid, values)[0]
         where[program] = hits
     a.works(where["holdfast-enclave"] >= {"kek", "complete"}, f"in the enclave: {sorted(where['holdfast-enclave'])}")
     elsewhere = {p: sorted(h) for p, h in where.items() if h and p != "holdfast-enclave"}

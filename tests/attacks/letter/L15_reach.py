@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 from book import *
-import inject
+import debugger, inject
 from bed import *
 
 row("L15", "reach into anyone's device")
@@ -43,26 +43,23 @@ with attack("looks for a socket of any of the programs that can be reached from 
     a.came_out(net or len(listening) != len(own) or len(own) != 1, f"internet sockets: {net or 'none'}; listening Unix sockets: {len(own)}, the owner's own")
 
 with attack("makes each program that holds keys open a network connection, as an exploit in it would (code run in it by a debugger)") as a:
-    a.needs(inject.able, "needs root and x86-64")
+    a.needs(debugger.able, "needs root and x86-64")
 
     CALLS = ((41, (2, 1, 0)), (59, (0, 0, 0)))  # socket(AF_INET, SOCK_STREAM), and starting a program
 
     def ask(pid, number, args):
-        """What the call gives in that process."""
-        try:
-            d = inject.Debugged(pid)
-            got = d.syscall(number, *args)
-            d.leave()
-            return "done" if got >= 0 else errno.errorcode.get(-got, str(got))
-        except inject.Died as how:
-            return f"killed by {how}"
+        """What the call gives in that process, which is of no use afterwards."""
+        stopped = inject.Injected(pid)
+        got = stopped.call(number, *args)
+        stopped.end()
+        return f"killed by {got}" if isinstance(got, str) else "done" if got >= 0 else errno.errorcode.get(-got, str(got))
 
-    own = subprocess.Popen(["sleep", "100"])
-    within(5, lambda: os.readlink(f"/proc/{own.pid}/exe").endswith("sleep"))
-    plain = [ask(own.pid, *call) for call in CALLS]
+    plain = []
+    for call in CALLS:
+        own = subprocess.Popen(["sleep", "100"])
+        within(5, lambda: os.readlink(f"/proc/{own.pid}/exe").endswith("sleep"))
+        plain.append(ask(own.pid, *call))
     a.works(plain == ["done", "EFAULT"], f"in another program: socket {plain[0]}, execve {plain[1]} (it was let through to its bad argument)")
-    own.kill()
-    own.wait()
     results = {}
     for program in ("holdfast-fs", "holdfast-element", "holdfast-enclave"):
         results[program] = []
