@@ -80,7 +80,7 @@ with attack("dumps each program with gdb (generate-core-file), and makes one die
     hits = sorted(set().union(*(hits for hits, _ in cores_now.values())))
     a.came_out(hits, f"locked: {hits or 'none'}")
     pid = v.pids()["holdfast-enclave"]
-    own = subprocess.Popen(["sleep", "60"], cwd=cores, preexec_fn=lambda: __import__("resource").setrlimit(4, (-1, -1)))
+    own = sleeper(cwd=cores, preexec_fn=lambda: __import__("resource").setrlimit(4, (-1, -1)))
     os.kill(own.pid, signal.SIGSEGV)
     own.wait()
     piped = open("/proc/sys/kernel/core_pattern").read().startswith("|")

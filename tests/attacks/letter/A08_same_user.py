@@ -23,8 +23,7 @@ def ways(pid):
 
 with attack("looks into the programs that hold keys: /proc/PID/mem, ptrace, process_vm_readv, gdb") as a:
     v.open()
-    own = subprocess.Popen([*as_user, "sleep", "100"])
-    within(5, lambda: os.readlink(f"/proc/{own.pid}/exe").endswith("sleep"))
+    own = sleeper(as_user)
     a.works(len(ways(own.pid)) == 3, f"another program of this user: {', '.join(ways(own.pid)) or 'none'} work")
     own.kill()
     own.wait()

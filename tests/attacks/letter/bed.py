@@ -122,3 +122,16 @@ class Sample(Vault):
 
 def wrong(n):
     return f"wrong guess number {n} of somebody"
+
+
+def sleeper(prefix=(), **more):
+    """An ordinary program that nothing protects, for counter-trials: it has started and rests."""
+    p = subprocess.Popen([*prefix, "sleep", "100"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **more)
+    atexit.register(p.kill)
+
+    def rests():
+        with open(f"/proc/{p.pid}/stat") as stat, open(f"/proc/{p.pid}/maps") as maps:
+            return stat.read().rsplit(")", 1)[1].split()[0] == "S" and "libc" in maps.read()
+
+    check(within(20, lambda: os.readlink(f"/proc/{p.pid}/exe").endswith("sleep") and rests()), "another program rests")
+    return p
