@@ -22,7 +22,7 @@
 static enum hf_result evidence_read(int fd, struct hf_evidence *ret)
 {
     uint8_t bytes[HF_EVIDENCE_MAX * HF_EVIDENCE_ENTRY_LEN];
-    ssize_t len = hf_disk->fgetxattr(fd, HF_EVIDENCE_XATTR, bytes, sizeof bytes);
+    ssize_t len = hf_getxattr_lent(fd, HF_EVIDENCE_XATTR, bytes, sizeof bytes);
     if (len == -ENODATA) {
         memset(ret, 0, sizeof *ret);
         return HF_OK;
