@@ -331,6 +331,8 @@ void hf_keyring_drop(uint32_t mask)
 
 void hf_keyring_drop_all(void)
 {
+    if (!ring) /* death came before the start */
+        return;
     hf_keyring_drop(~0u);
     pthread_mutex_lock(&channel);
     pthread_rwlock_wrlock(&state);

@@ -81,7 +81,7 @@ static void wipe(struct hf_worker *worker)
     worker->nonce_count = 0;
     if (worker->request)
         hf_wipe(worker->request, worker->request_len);
-    wipe_stack(HF_WORKER_STACK - (size_t)64 * 1024);
+    wipe_stack(HF_WORKER_STACK_WIPED);
 }
 
 void hf_worker_between(void)
