@@ -166,7 +166,7 @@ enum hf_result cli_open_at(struct cli_link *link, const char *mountpoint, const 
     tell_failures(&status);
     (void)lstat(path, &root); /* until it has asked once, the kernel takes the root for its own and refuses its owner's chmod */
     if (status.last_stop[0])
-        (void)fprintf(stderr, "holdfast: last time this vault was not closed in order: %s\n", status.last_stop);
+        cli_complain("last time this vault was not closed in order: %s", status.last_stop);
     return status.enclave.policy.profile && !options->locked ? cli_layout(path, error) : HF_OK;
 }
 

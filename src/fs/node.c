@@ -257,7 +257,7 @@ enum hf_result hf_node_start(int root_fd, void *map)
     buckets = calloc(bucket_count, sizeof *buckets);
     idle_max = IDLE_CONTENTS;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < idle_max + SPARE_FDS)
-        idle_max = limit.rlim_cur > 2 * SPARE_FDS ? limit.rlim_cur - SPARE_FDS : limit.rlim_cur / 2;
+        idle_max = limit.rlim_cur > (rlim_t)2 * SPARE_FDS ? limit.rlim_cur - SPARE_FDS : limit.rlim_cur / 2;
     if (!buckets)
         return HF_NO_MEMORY;
     pthread_mutex_lock(&table);
