@@ -39,7 +39,7 @@ static int open_lent(int dir_fd, const char *backing, int flags)
     mode_t lent = S_ISDIR(st.st_mode) ? 0700 : 0600;
     if (hf_disk->fchmodat(dir_fd, backing, (st.st_mode & 07777) | lent) < 0)
         return -EACCES;
-    fd = hf_disk->openat(dir_fd, backing, flags | O_NOFOLLOW, 0);
+    fd = hf_disk->openat(dir_fd, backing, flags | O_NOFOLLOW | O_NOATIME, 0);
     int failed = hf_disk->fchmodat(dir_fd, backing, st.st_mode & 07777);
     if (failed && fd >= 0) {
         (void)hf_disk->close(fd);
@@ -79,5 +79,16 @@ ssize_t hf_readlink_lent(int dir_fd, const char *backing, char *text, size_t cap
         return len;
     len = hf_disk->readlinkat(dir_fd, backing, text, cap);
     hf_lend_back(dir_fd, lent);
+    return len;
+}
+
+ssize_t hf_getxattr_lent(int fd, const char *name, void *value, size_t cap)
+{
+    uint32_t lent;
+    ssize_t len = hf_disk->fgetxattr(fd, name, value, cap);
+    if (len != -EACCES || hf_lend(fd, 0400, &lent) != 0 || lent == HF_NOT_LENT)
+        return len;
+    len = hf_disk->fgetxattr(fd, name, value, cap);
+    hf_lend_back(fd, lent);
     return len;
 }
