@@ -561,6 +561,7 @@ static void cuts_of(const struct work *work, unsigned one_in)
         if (wanted && run.crash.begun > 0)
             cut_here(&run);
     }
+    free_disk(run.crash.durable);
 }
 
 /* --- failing calls --- */
