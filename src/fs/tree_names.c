@@ -145,11 +145,12 @@ static int unmark_dir(const struct side *side, int *ret_fd)
     int empty = hf_dir_is_empty(fd);
     int failed = empty < 0 ? empty : empty ? hf_lend(fd, 0700, &lent) : -ENOTEMPTY;
     if (!failed) {
-        hf_dir_record_forget_next(fd);
         failed = hf_disk->unlinkat(fd, ".hf", 0);
-        hf_lend_back(fd, lent);
         if (failed == -ENOENT)
             failed = 0;
+        if (!failed) /* last: it may be the true one */
+            hf_dir_record_forget_next(fd);
+        hf_lend_back(fd, lent);
     }
     if (failed)
         (void)hf_disk->close(fd);
@@ -226,6 +227,7 @@ struct mover {
     uint8_t new_slot[HF_SLOT_LEN];
     struct hf_dir_record record;
     int dir_fd;
+    bool next; /* the record was put: what an earlier change left there, when it could not be, is the true one and stays */
 };
 
 static int mover_prepare_file(struct mover *mover, bool over)
@@ -259,6 +261,7 @@ static int mover_prepare_dir(struct mover *mover)
     int failed = hf_disk->fstat(mover->dir_fd, &st);
     if (!failed)
         failed = hf_dir_record_next(dir, mover->dir_fd, mover->to_dir, mover->to_name, &st, dir->dir.record.class, &mover->record);
+    mover->next = !failed;
     return failed;
 }
 
@@ -311,7 +314,7 @@ static int mover_finish(struct mover *mover, const char *backing, bool always, b
     if (mover->dir_fd >= 0) {
         if (done)
             hf_dir_record_commit(node, mover->dir_fd, &mover->record);
-        else
+        else if (mover->next)
             hf_dir_record_forget_next(mover->dir_fd);
         hf_dir_done(node);
     }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "disk.h"
+#include "fs/fresh.h"
 #include "fs/tree.h"
 #include "model.h"
 
@@ -185,7 +186,7 @@ static bool judge_object(struct seen *seen, int number, const char *name, const 
         return fail(seen, "%s has mode %o", name, entry->attr.st_mode & 07777);
     ssize_t len = hf_tree_getxattr(entry->id, "user.t", text, sizeof text - 1);
     if (len < 0 && len != -ENODATA)
-        return fail(seen, "the attribute of %s cannot be read: %s", name, strerror((int)-len));
+        return fail(seen, "the attribute of %s cannot be read: %s%s%s", name, strerror((int)-len), hf_fresh_why() ? ", " : "", hf_fresh_why() ? hf_fresh_why() : "");
     int64_t value = len < 0 ? NONE : strtol(text, NULL, 10);
     if (!may_be(&object->attributes, floor, j->begun, value))
         return fail(seen, "%s has attribute %lld", name, (long long)value);
