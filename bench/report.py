@@ -64,13 +64,13 @@ def peers_markdown(table, labels):
     if "holdfast" not in labels:
         return ""
     lines = ["", "Holdfast's time divided by each filesystem's in the same rounds (median; below 1: Holdfast is faster).", "",
-             "| workload | ÷ ext4 | goal | reached | " + " | ".join(f"÷ {label}" for label in peers) + " |", "|---|---|---|---|" + "---|" * len(peers)]
+             "| " + " | ".join(["workload", "÷ ext4", "goal", "reached", *(f"÷ {label}" for label in peers)]) + " |", "|" + "---|" * (4 + len(peers))]
     for workload in [w for w in ROWS if "holdfast" in table.get(w, {})]:
         ours, by_label = table[workload]["holdfast"], table[workload]
         times = {label: median_ratio(workload, ours, by_label.get(label, {})) for label in ["ext4", *peers]}
         shown = [f"{times[label]:.2f}" if times[label] else "–" for label in ["ext4", *peers]]
         reached = "–" if not times["ext4"] else "yes" if round(times["ext4"], 2) <= ROWS[workload][1] else "no"
-        lines.append(f"| {workload} | {shown[0]} | {ROWS[workload][1]} | {reached} | " + " | ".join(shown[1:]) + " |")
+        lines.append("| " + " | ".join([workload, shown[0], str(ROWS[workload][1]), reached, *shown[1:]]) + " |")
     return "\n".join(lines) + "\n"
 
 
