@@ -380,6 +380,12 @@ static void place(struct hf_node *node, struct hf_node *parent, char *name)
         pthread_mutex_unlock(&table);
 }
 
+void hf_node_place_by(struct hf_node *node, struct hf_node *parent, char **name)
+{
+    place(node, parent, *name);
+    *name = NULL;
+}
+
 int hf_node_place(struct hf_node *node, struct hf_node *parent, const char *backing)
 {
     char *name = strdup(backing);

@@ -226,6 +226,7 @@ struct mover {
     const char *to_name;
     uint8_t new_slot[HF_SLOT_LEN];
     struct hf_dir_record record;
+    char *backing; /* its name there, made beforehand: once the disk has renamed nothing may fail */
     int dir_fd;
     bool next; /* the record was put: what an earlier change left there, when it could not be, is the true one and stays */
 };
@@ -265,10 +266,13 @@ static int mover_prepare_dir(struct mover *mover)
     return failed;
 }
 
-static int mover_prepare(struct mover *mover, bool over)
+static int mover_prepare(struct mover *mover, const char *backing, bool over)
 {
     struct side *from = mover->from;
     mover->dir_fd = -1;
+    mover->backing = strdup(backing);
+    if (!mover->backing)
+        return -ENOMEM;
     from->node = hf_node_get(&from->place.st, from->dir, from->place.backing, false);
     if (!from->node)
         return -ENOMEM;
@@ -300,10 +304,9 @@ static void mover_enter(const struct mover *mover, const char *backing, bool alw
 }
 
 /* After the rename; done: it happened. */
-static int mover_finish(struct mover *mover, const char *backing, bool always, bool done)
+static void mover_finish(struct mover *mover, const char *backing, bool always, bool done)
 {
     struct hf_node *node = mover->from->node;
-    int failed = 0;
     if (done && (node->kind == HF_NODE_FILE || node->kind == HF_NODE_LONG_LINK)) {
         pthread_rwlock_wrlock(&node->lock);
         hf_dirty(node);
@@ -318,13 +321,10 @@ static int mover_finish(struct mover *mover, const char *backing, bool always, b
             hf_dir_record_forget_next(mover->dir_fd);
         hf_dir_done(node);
     }
-    if (done && (is_this_name(mover->from) || !node->parent)) {
-        int lost = hf_node_place(node, mover->to_dir, backing);
-        failed = failed ? failed : lost;
-    }
+    if (done && (is_this_name(mover->from) || !node->parent))
+        hf_node_place_by(node, mover->to_dir, &mover->backing);
     if (done)
         mover_enter(mover, backing, always);
-    return failed;
 }
 
 /* A link's target is sealed to its place: a new link comes, the old one goes. */
@@ -395,7 +395,7 @@ static int move(struct side *from, struct side *to, unsigned flags)
     if (!failed)
         failed = hf_place_side_put(to->fd, &target);
     if (!failed)
-        failed = mover_prepare(&mover, over);
+        failed = mover_prepare(&mover, target.backing, over);
     if (!failed)
         failed = clear_target(from, to, &target_fd);
     if (!failed) {
@@ -415,10 +415,9 @@ static int move(struct side *from, struct side *to, unsigned flags)
             failed = hf_disk->unlinkat(to->fd, to->place.backing, S_ISDIR(to->place.st.st_mode) ? AT_REMOVEDIR : 0);
         after_loss(to, strcmp(to->place.backing, target.backing) == 0);
     }
-    if (from->node) {
-        int late = mover_finish(&mover, target.backing, target.always, done);
-        failed = failed ? failed : late;
-    }
+    if (from->node)
+        mover_finish(&mover, target.backing, target.always, done);
+    free(mover.backing);
     if (done)
         hf_place_side_remove(from->fd, from->place.backing);
     else if (!over && target.side[0])
@@ -440,16 +439,20 @@ static int exchange(struct side *a, struct side *b)
     second.dir_fd = -1;
     if (failed)
         return failed;
-    failed = mover_prepare(&first, true); /* each stands in a name that may be promised */
+    failed = mover_prepare(&first, b->place.backing, true); /* each stands in a name that may be promised */
     if (!failed)
-        failed = mover_prepare(&second, true);
+        failed = mover_prepare(&second, a->place.backing, true);
     if (!failed) {
         hf_dirty(NULL);
         failed = hf_disk->renameat2(a->fd, a->place.backing, b->fd, b->place.backing, RENAME_EXCHANGE);
     }
-    int late = a->node ? mover_finish(&first, b->place.backing, b->place.always, !failed) : 0;
-    int later = b->node ? mover_finish(&second, a->place.backing, a->place.always, !failed) : 0;
-    return failed ? failed : late ? late : later;
+    if (a->node)
+        mover_finish(&first, b->place.backing, b->place.always, !failed);
+    if (b->node)
+        mover_finish(&second, a->place.backing, a->place.always, !failed);
+    free(first.backing);
+    free(second.backing);
+    return failed;
 }
 
 static int rename_once(uint64_t parent, const char *name, uint64_t new_parent, const char *new_name, unsigned flags)
