@@ -12,6 +12,7 @@
 #include "fs/fresh.h"
 #include "fs/morenames.h"
 #include "fs/settle.h"
+#include "fs/spool.h"
 #include "fs/xattrs.h"
 #include "keys/wipe.h"
 #include "os/disk.h"
@@ -440,6 +441,8 @@ int hf_file_birth(int fd, const struct hf_file_birth *birth, struct hf_node *dir
     struct stat st;
     int failed = hf_disk->fstat(fd, &st);
     enum hf_result result = failed ? HF_IO : hf_content_make(fd, birth->class, birth->kind, &content);
+    if (result == HF_OK && content->header.class_generation & HF_GENERATION_SPOOL && hf_spool_note() != 0)
+        result = HF_IO;
     if (result == HF_OK) {
         enum hf_node_kind kind = birth->kind == HF_KIND_LONG_SYMLINK ? HF_NODE_LONG_LINK : HF_NODE_FILE;
         file = hf_node_get_new(&st, kind, plain ? dir : NULL, backing);

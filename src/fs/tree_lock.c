@@ -1,5 +1,6 @@
 /* Start, lock, unlock, death: what is done to all nodes at once. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@
 #include "fs/keyring.h"
 #include "fs/scan.h"
 #include "fs/settle.h"
+#include "fs/spool.h"
 #include "fs/treepart.h"
 #include "fs/worker.h"
 #include "keys/wipe.h"
@@ -53,6 +55,7 @@ enum hf_result hf_tree_start(int root_fd, void *nodes, const struct hf_tree_kern
     pthread_rwlock_unlock(&hf_ns);
     if (fd < 0)
         return hf_fail(error, fd == -EIO ? HF_DAMAGED : hf_result_from_errno(-fd), "the vault's root record (.hf) is missing or not authentic");
+    hf_spool_look();
     hf_scan();
     return HF_OK;
 }
@@ -154,6 +157,8 @@ int hf_tree_lock_drop(uint32_t mask)
     struct sweep sweep = {.mask = mask, .drop = true};
     hf_keyring_drop(mask);
     hf_node_each(forget_one, &sweep);
+    if (mask & HF_CLASS_BIT(HF_CLASS_AFTER_UNLOCK) && hf_settle_and_forget() != 0) /* what came after the drain; the keys go all the same */
+        (void)fprintf(stderr, "holdfast-fs: the last changes before the lock could not be made durable\n");
     bool confirmed = hf_worker_forget_all();
     inval(&sweep);
     return confirmed ? 0 : -EBUSY;
@@ -208,6 +213,7 @@ int hf_tree_unlock(void)
         result = hf_fresh_unlock();
     if (result != HF_OK)
         return -hf_errno(result);
+    hf_spool_look();
     hf_scan();
     if (hf_kernel->keys_are_back)
         hf_kernel->keys_are_back();
