@@ -2,7 +2,7 @@
 """Before the first unlock data can arrive: the spool of class unless-open on the real mount, its attackers and its power cuts. spool.py BUILD
 
 Proves [UO-8] [UO-9] [UO-10] [UO-11]."""
-import glob, os, random, shutil, signal, struct, subprocess, sys, tempfile, time
+import ctypes, glob, hashlib, os, random, shutil, signal, struct, subprocess, sys, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from vaultlib import *
@@ -247,38 +247,98 @@ def error_names(path):
     return p.stdout.split()
 
 
+class Keybag:
+    """The file's parts, as an attacker who knows the format takes them apart (src/format/keybag.h, src/crypto/wrap.h)."""
+
+    def __init__(self, path):
+        self.path, self.whole = path, open(path, "rb").read()
+        self.parts, at = [], 0
+        for _ in range(4):
+            n = struct.unpack_from("<I", self.whole, at)[0]
+            self.parts.append(self.whole[at + 4:at + 4 + n])
+            at += 4 + n
+        self.mac = self.whole[at:at + 32]
+        self.macced = self.whole[:at]
+        assert self.parts[0].startswith(b"HFKEYBAG") and len(self.whole) == at + 36
+        delays = struct.unpack_from("<I", self.parts[0], 84)[0]
+        self.public_at = 88 + 4 * delays + 16
+
+    @staticmethod
+    def kdf(context, key, info, n):
+        return hashlib.blake2b(info, digest_size=n, key=key, salt=struct.pack("<H", context).ljust(16, b"\0"), person=b"holdfast-kdf-v1\0").digest()
+
+    @staticmethod
+    def crc32c(data):
+        crc = 0xFFFFFFFF
+        for byte in data:
+            crc ^= byte
+            for _ in range(8):
+                crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+        return crc ^ 0xFFFFFFFF
+
+    def device_key(self, folder):
+        """D lies in the software element's state in the clear: found by trying."""
+        for name in glob.glob(f"{folder}/**", recursive=True):
+            data = open(name, "rb").read() if os.path.isfile(name) else b""
+            for at in range(len(data) - 31):
+                key = self.kdf(2, data[at:at + 32], self.parts[0][12:28], 32)
+                if self.kdf(3, key, self.macced, 32) == self.mac:
+                    return key
+        return None
+
+    def put_public(self, public, device_key=None):
+        """Another public half; the checksum made right, and with the device key section and MAC as well."""
+        parts, sodium = list(self.parts), ctypes.CDLL("libsodium.so.23")
+        parts[0] = parts[0][:self.public_at] + public + parts[0][self.public_at + 32:]
+        if device_key:
+            nonce, n = parts[1][:24], len(parts[1]) - 24 - 16 - 32
+            derived, plain, sealed = self.kdf(4, device_key, nonce, 64), ctypes.create_string_buffer(n), ctypes.create_string_buffer(n + 16)
+            u64 = ctypes.c_ulonglong
+            assert sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(plain, None, None, parts[1][24:-32], u64(n + 16), self.parts[0], u64(len(self.parts[0])), nonce, derived[:32]) == 0
+            assert sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(sealed, None, plain, u64(n), parts[0], u64(len(parts[0])), None, nonce, derived[:32]) == 0
+            parts[1] = nonce + sealed.raw + derived[32:]
+        macced = b"".join(struct.pack("<I", len(p)) + p for p in parts)
+        whole = macced + (self.kdf(3, device_key, macced, 32) if device_key else self.mac)
+        self.write(whole + struct.pack("<I", self.crc32c(whole)))
+
+    def write(self, data):
+        with open(self.path, "wb") as f:
+            f.write(data)
+
+
 def public_half():
-    """The key that what arrives goes to."""
+    """The key that what arrives goes to, swapped on the disk by someone without D and by someone with it."""
     v = Vault(BUILD)
     v.open()
     box = drop_box(v, "new")
     v.close()
-    keybag = f"{v.vault}/.holdfast/keybag"
-    whole = open(keybag, "rb").read()
-    # another key on the disk, while nothing runs and while the vault is open: every 16th byte of the header
-    tried = 0
-    for at in range(16, 1200, 97 if not LONG else 16):
-        with open(keybag, "r+b") as f:
-            f.seek(at)
-            f.write(bytes([whole[at] ^ 0x40]))
-        p = v.run("open", v.vault, v.mnt, "--locked")
-        check(p.returncode in (7, 1, 9) and not v.mounted(), f"[UO-11] byte {at} of the keybag: exit {p.returncode}")
-        tried += p.returncode == 7
-        with open(keybag, "wb") as f:
-            f.write(whole)
-    check(tried > 3, f"[UO-11] most with exit 7: {tried}")
+    keybag, mine = Keybag(f"{v.vault}/.holdfast/keybag"), bytes([9]) + bytes(31)
+    keybag.put_public(mine)
+    p = v.run("open", v.vault, v.mnt, "--locked")
+    check(p.returncode == 7 and not v.mounted(), f"[UO-11] another key in the header, without D: exit {p.returncode} {p.stderr.strip()}")
+    keybag.write(keybag.whole)
     v.open("--locked", passcode="")
-    with open(keybag, "r+b") as f:
-        f.seek(200)
-        f.write(bytes(32))
+    keybag.put_public(mine)
     put(f"{box}/new/one", b"under the key that was checked")
     v.unlock(want=7)
-    check(gone(f"{box}/new/one"), "[UO-11] found at the unlock")
-    with open(keybag, "wb") as f:
-        f.write(whole)
+    check(gone(f"{box}/new/one"), "[UO-11] put there while the vault is open: found at the unlock")
+    keybag.write(keybag.whole)
     v.unlock()
-    check(get(f"{box}/new/one") == b"under the key that was checked", "[UO-11] and what arrived meanwhile went to the right one")
-    check(taken_in(v), "taken in")
+    check(get(f"{box}/new/one") == b"under the key that was checked" and taken_in(v), "[UO-11] and what arrived meanwhile went to the right one")
+    v.close()
+    # D in hand (the software element's state lies beside the vault): the swap is believed until the unlock
+    key = keybag.device_key(v.env["XDG_STATE_HOME"])
+    check(key is not None, "D is found where the software element keeps it")
+    keybag.put_public(mine, key)
+    v.open("--locked", passcode="")
+    put(f"{box}/new/two", b"read by whoever has D")
+    keybag.write(keybag.whole)  # and hidden again before the owner comes
+    p = v.run("unlock", v.vault, "--passcode-fd", "0", given=PASS)
+    check(p.returncode == 7 and "unless-open" in p.stderr, f"[UO-11] with D: believed, and found at the unlock though it was put right before: exit {p.returncode} {p.stderr.strip()}")
+    check(v.status()["state"] == "before-first-unlock", "nothing was opened")
+    v.close()
+    v.open()
+    check(error_of(get, f"{box}/new/two") == "EIO" and get(f"{box}/new/one") == b"under the key that was checked", "[UO-11] what went to the other key is an error, the rest is there")
     v.close()
     v.clean()
 
@@ -311,7 +371,7 @@ for n in range(10**6):
         p = subprocess.Popen([sys.executable, "-c", writer, box, str(turn)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         lines = [p.stdout.readline() for _ in range(rng.randrange(1, 12))]
         pids = list(v.pids().values())
-        for pid in rng.sample(pids, len(pids)) if turn % 2 else [v.pids()["fs"]]:
+        for pid in rng.sample(pids, len(pids)) if turn % 2 else [v.pids()["holdfast-fs"]]:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
