@@ -137,6 +137,7 @@ static enum hf_result on_status(struct control *c, struct exchange *x)
     hf_tree_counts(&counts);
     hf_write_u32(&x->out, counts.open);
     hf_write_u32(&x->out, counts.open_unless_open);
+    hf_write_u32(&x->out, counts.oldest_s);
     hf_write_u64(&x->out, counts.nodes);
     hf_write_u64(&x->out, counts.dirty);
     hf_write_u8(&x->out, counts.freshness);

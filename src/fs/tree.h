@@ -130,6 +130,7 @@ void hf_tree_die(void);
 
 struct hf_tree_counts {
     uint32_t open, open_unless_open;
+    uint32_t oldest_s; /* for how long the oldest of class unless-open has been open */
     uint64_t nodes, dirty;
     uint8_t freshness; /* proto/mount.h HF_FRESHNESS_* */
 };

@@ -16,6 +16,7 @@
 #include "fs/treepart.h"
 #include "fs/worker.h"
 #include "keys/wipe.h"
+#include "os/clock.h"
 #include "os/disk.h"
 #include "os/file.h"
 
@@ -239,8 +240,11 @@ static void count_one(struct hf_node *node, void *arg)
     struct hf_tree_counts *counts = arg;
     pthread_rwlock_rdlock(&node->lock);
     counts->open += node->opens;
-    if (node->class == HF_CLASS_UNLESS_OPEN) /* [UO-7] */
+    if (node->class == HF_CLASS_UNLESS_OPEN && node->opens > 0) { /* [UO-7] */
+        uint32_t age_s = (uint32_t)(hf_clock_ms() / 1000) - node->opened_s;
         counts->open_unless_open += node->opens;
+        counts->oldest_s = age_s > counts->oldest_s ? age_s : counts->oldest_s;
+    }
     pthread_rwlock_unlock(&node->lock);
 }
 

@@ -209,7 +209,7 @@ static int create_nameless(uint64_t parent, mode_t mode, const struct hf_caller 
     if (!failed) {
         hf_node_unhash(file);
         hf_node_busy(file);
-        file->opens++;
+        hf_node_opened(file);
         failed = answer(file, 0, ret);
     }
     if (dir_fd >= 0)
@@ -232,7 +232,7 @@ int hf_tree_create(uint64_t parent, const char *name, mode_t mode, int flags, co
     struct hf_file_birth birth = {.class = hf_dir_file_class(dir), .kind = HF_KIND_REGULAR};
     failed = make_file(dir, dir_fd, name, &place, mode, caller, &birth, &file);
     if (!failed) {
-        file->opens++;
+        hf_node_opened(file);
         file->written = true;
         failed = answer(file, 0, ret);
     }
