@@ -50,7 +50,7 @@ bool hf_spool_has(const struct hf_node *file)
     return file->content && file->content->header.class_generation & HF_GENERATION_SPOOL;
 }
 
-/* hf_ns held exclusively. Wrapped under the newest pair and authenticated under the class's own key from now on; that it is unverified stays in its header. */
+/* [UO-9] [UO-10] hf_ns held exclusively. Wrapped under the newest pair and authenticated under the class's own key from now on; that it is unverified stays in its header. */
 static int take_in(struct hf_node *file)
 {
     int failed = hf_file_ready(file);
