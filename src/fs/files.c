@@ -521,7 +521,8 @@ int hf_file_birth(int fd, const struct hf_file_birth *birth, struct hf_node *dir
     result = write_first_header(file, birth, dir, plain, &st);
     hf_file_keep_mode(file);
     /* The sweep may have passed before there was anything to forget. */
-    if (!(birth->class == HF_CLASS_UNLESS_OPEN ? hf_keyring_has_name(birth->class) : hf_keyring_is_open(birth->class)))
+    bool spool = (content->header.class_generation & HF_GENERATION_SPOOL) != 0; /* [UO-8] made while nothing of the class is there */
+    if (!spool && !(birth->class == HF_CLASS_UNLESS_OPEN ? hf_keyring_has_name(birth->class) : hf_keyring_is_open(birth->class)))
         hf_content_forget(content);
     pthread_rwlock_unlock(&file->lock);
     if (result != HF_OK) {
