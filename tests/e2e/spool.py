@@ -2,7 +2,7 @@
 """Before the first unlock data can arrive: the spool of class unless-open on the real mount, its attackers and its power cuts. spool.py BUILD
 
 Proves [UO-8] [UO-9] [UO-10] [UO-11]."""
-import ctypes, glob, hashlib, os, random, shutil, signal, struct, subprocess, sys, time
+import ctypes, glob, hashlib, os, random, shutil, signal, struct, subprocess, sys, tempfile, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from vaultlib import *
@@ -411,7 +411,71 @@ for n in range(10**6):
     print(f"{turns} kills, {sum(map(len, acknowledged.values()))} acknowledged messages", flush=True)
 
 
-for part in sys.argv[2:] or ("delivery", "programs", "attackers", "public_half", "cuts"):
+def forgotten():
+    """Back before the first unlock no program holds a key or a name of anything but class always. [PR-3] is off, or nothing could be read."""
+    folder = tempfile.mkdtemp(prefix="hf-e2e-log-")
+    log = os.path.join(folder, "secrets")
+    v = Vault(BUILD, env={"HF_TEST_SECRET_LOG": log, "HF_TEST_NO_MEMFD_SECRET": "1", "HF_TEST_DUMPABLE": "1"}, create=("--grace", "0"))
+    v.open()
+    if not os.path.exists(log) or os.path.getsize(log) == 0:
+        skip("memory: this build logs no secrets (-Dtesting=true)")
+        v.clean()
+        return
+    box, plain = drop_box(v, "new"), v.path("plain")
+    os.mkdir(plain)
+    marker = b"<<words of a file that is there after the unlock>>"
+    for n in range(40):
+        put(f"{plain}/{n}", marker * (n + 1))
+    v.must("rotate", v.vault)  # earlier generations as well
+    for where in (v.protected("secret"), v.protected("mail", cls="unless-open"), plain):
+        put(f"{where}/f", marker * 500)
+        get(f"{where}/f")
+    held = os.open(f"{plain}/f", os.O_RDWR)
+    pages = map_file(held)
+    check(pages[0] == marker[0] and resident(pages) > 0, "cached")
+    pages.close()
+
+    def values():
+        found = {"marker": marker}
+        lines = open(log).read().splitlines()
+        files = {n for n, line in enumerate(lines) if line.startswith("file-key")}
+        for line in (line for n, line in enumerate(lines) if n not in sorted(files)[10:-10]):  # a sample: the scan takes its time
+            label, _, value = line.rpartition(" ")
+            if label.startswith(("meta-key-", "name-key-", "file-key-", "class-key")) and not label.endswith("always"):
+                found[f"{label} {value[:8]}"] = bytes.fromhex(value)
+        return found
+
+    def scan():
+        return {(program, hit) for pid, program in v.running().items() for hit in memory_hits(pid, values()) or ()}
+
+    before = {hit.split()[0] for _, hit in scan()}
+    for kind in ("meta-key-complete", "meta-key-unless-open", "meta-key-after-unlock", "name-key-after-unlock", "marker"):
+        check(kind in before, f"unlocked: {kind} can be found (else the scan shows nothing)")
+    for n in range(30):  # and changes that have not been settled
+        put(f"{plain}/late{n}", marker)
+        os.rename(f"{plain}/{n}", f"{plain}/renamed{n}")
+    v.must("settings", v.vault, "--inactivity", "1", "--passcode-fd", "0", given=PASS)
+    v.must("lock", v.vault)
+    check(within(20, lambda: v.status()["state"] == "before-first-unlock"), "inactivity leads back to before the first unlock")
+    left = scan()
+    check(not left, f"then nothing of them is in any program: {sorted(left)[:6]}")
+    check(error_of(os.pread, held, 10, 0) == "ENOKEY" and error_of(os.fchmod, held, 0o600) == "ENOKEY", "what was open is closed")
+    put(f"{box}/new/arrived", b"meanwhile")
+    os.sync()
+    v.unlock()
+    check(all(get(f"{plain}/late{n}") == marker and get(f"{plain}/renamed{n}") == marker * (n + 1) for n in range(30)), "after the unlock every change is there")
+    check(os.pread(held, 10, 0) == marker[:10] and get(f"{box}/new/arrived") == b"meanwhile", "what is open reads again")
+    v.must("check", v.vault)
+    os.close(held)
+    v.close()
+    v.open()
+    v.must("check", v.vault)
+    v.close()
+    v.clean()
+    shutil.rmtree(folder)
+
+
+for part in sys.argv[2:] or ("delivery", "programs", "attackers", "public_half", "forgotten", "cuts"):
     began = time.monotonic()
     globals()[part]()
     print(f"{part}: {time.monotonic() - began:.1f} s", flush=True)
