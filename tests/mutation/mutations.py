@@ -91,7 +91,7 @@ m("class keys stay after a lock", "src/enclave/serve.c", "            hf_class_k
 m("the KEK stays after a lock", "src/enclave/serve.c", "    hf_kek_wipe(&e->kek);\n    e->kek_there = false;\n    e->available", "    e->kek_there = false;\n    e->available", "e2e/lock.py in_memory")
 m("the enclave opens files of a locked class", "src/enclave/filekeys.c", "    if (!(e->available & HF_CLASS_BIT(ret->class)))\n        return HF_LOCKED;", "", "e2e/enclave_flow.py")
 m("keys of a wrong generation open", "src/enclave/keystore.c", ": entry->generation == generation))", ": entry->generation >= generation))", "e2e/verbs.py")
-m("the enclave forgets to forget by time", "src/enclave/serve.c", "    hf_enclave_forget(e, UINT32_MAX);\n    hf_enclave_expect(e, false);\n}", "    hf_enclave_expect(e, false);\n}", "e2e/triggers.py inactivity")
+m("the enclave forgets to forget by time", "src/enclave/serve.c", "    hf_enclave_forget(e, UINT32_MAX);\n    hf_enclave_expect(e, false);\n}", "    hf_enclave_expect(e, false);\n}", "e2e/enclave_flow.py")
 m("file keys and pages stay in the filesystem", "src/fs/tree_lock.c", "        hf_content_forget(node->content);\n    pthread_rwlock_unlock(&node->lock);\n}\n\nint hf_tree_lock_drop",
   "        (void)kept;\n    pthread_rwlock_unlock(&node->lock);\n}\n\nint hf_tree_lock_drop", "e2e/lock.py locked_files")
 m("the filesystem keeps its names' keys", "src/fs/keyring.c", "            hf_name_key_wipe(&ring->current[class].name);", "", "e2e/lock.py in_memory")
