@@ -63,6 +63,8 @@ bool hf_fresh_is_always(struct hf_node *dir, const char *backing);
 void hf_fresh_remove(struct hf_node *dir, const char *backing);
 /* A directory's record changed where it is. */
 void hf_fresh_dir_moved_on(struct hf_node *dir);
+/* [FR-11] A file's st_ctim becomes the one that programs are shown. hf_ns and the node's lock held (any). */
+void hf_fresh_ctime(const struct hf_node *file, struct stat *st);
 /* A file's content is about to be forgotten; hf_ns (any) and the node's lock held. */
 void hf_fresh_note(struct hf_node *file);
 
