@@ -68,7 +68,7 @@ def svg(table, labels):
     x = lambda times: left + width * (math.log(min(max(times, low), high) / low) / math.log(high / low))
     height = 60 + len(rows) * (bar * len(labels) + gap)
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 70} {height}" font-family="sans-serif" font-size="11">',
-           f'<rect width="100%" height="100%" fill="white"/>']
+           '<rect width="100%" height="100%" fill="white"/>']
     for i, label in enumerate(labels):
         out.append(f'<rect x="{left + i * 105}" y="8" width="10" height="10" fill="{COLOURS[i % len(COLOURS)]}"/><text x="{left + i * 105 + 14}" y="17">{label}</text>')
     for times in (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64):

@@ -2,7 +2,7 @@
 # coverage.sh [BUILD]: lines and branches of src/ that the tests reach, by folder, beside the goals; BUILD (build/coverage) is a build of its own, in which no sandbox is entered
 # (tools/coverage_wrap.c). Left out: the tests of the sandboxes, which would fall, and loads that reach nothing new. The lines that nothing reached: BUILD/uncovered.txt.
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 build=${1:-build/coverage}; mkdir -p "$build"; build=$(cd "$build" && pwd)
 umask 0 # other users' programs count too
 rm -rf "$build/logs"; mkdir -p "$build/logs"

@@ -156,7 +156,7 @@ static enum hf_result on_open(struct hf_enclave *e, struct hf_exchange *x)
     for (unsigned i = 0; i < n; i++) {
         struct hf_file_static s;
         struct hf_file_key key = {0};
-        enum hf_result result = open_one(e, all.data + i * HF_STATIC_LEN, &s, &key);
+        enum hf_result result = open_one(e, all.data + (size_t)i * HF_STATIC_LEN, &s, &key);
         if (result == HF_OK)
             note("file-key", s.class, key.bytes, sizeof key.bytes);
         hf_write_u8(&x->out, (uint8_t)result);

@@ -53,7 +53,7 @@ static enum hf_result catch_up(struct hf_enclave *e, struct hf_error *error)
 
 enum hf_result hf_keystore_load(struct hf_enclave *e, struct hf_error *error)
 {
-    struct hf_keybag_view view;
+    struct hf_keybag_view view = {0};
     uint32_t kind;
     HF_TRY(hf_keystore_read(&view, error));
     e->header = view.header;
@@ -117,7 +117,7 @@ static bool public_is_ours(const struct hf_keybag_keys *user, const struct hf_pu
 
 enum hf_result hf_keystore_open_user(const struct hf_kek *kek, struct hf_keybag_keys *ret, struct hf_error *error)
 {
-    struct hf_keybag_view view;
+    struct hf_keybag_view view = {0};
     HF_TRY(hf_keystore_read(&view, error));
     if (open_section(HF_KDF_SECTION_KEY, kek->bytes, view.header_bytes, view.user_section, ret) != HF_OK)
         return hf_fail(error, HF_DAMAGED, "keybag (.holdfast/keybag): the user section does not open though the element released its secret");
@@ -132,7 +132,7 @@ enum hf_result hf_keystore_open_user(const struct hf_kek *kek, struct hf_keybag_
 enum hf_result hf_keystore_open_box(const struct hf_recovery_secret *secret, struct hf_public_header *ret_header, struct hf_keybag_keys *ret,
                                     struct hf_error *error)
 {
-    struct hf_keybag_view view;
+    struct hf_keybag_view view = {0};
     uint8_t plain[HF_KEYBAG_KEYS_ENCODED_MAX];
     HF_TRY(hf_keystore_read(&view, error));
     if (view.recovery_box.len == 0)

@@ -90,7 +90,7 @@ static bool meta_is_sound(const struct hf_file_meta *meta)
         return false;
     if (meta->more_number == 0 && (meta->more_current != 0 || meta->more_old != 0 || !all_zero(meta->more_digest, sizeof meta->more_digest)))
         return false;
-    return all_zero((const uint8_t *)meta->slots + used * HF_SLOT_LEN, (HF_SLOTS - used) * HF_SLOT_LEN);
+    return all_zero((const uint8_t *)meta->slots + (size_t)used * HF_SLOT_LEN, (size_t)(HF_SLOTS - used) * HF_SLOT_LEN);
 }
 
 enum hf_result hf_file_meta_parse(const uint8_t bytes[HF_META_LEN], struct hf_file_meta *ret)

@@ -259,7 +259,7 @@ static enum hf_result run_accept(struct control *c, struct exchange *x)
         if (status < 0)
             return failed(x, status, "the record of what was accepted (.holdfast/accepted) cannot be read");
     }
-    for (uint16_t i = 0; i < (what == HF_ACCEPT_ALL ? 1 : count); i++) {
+    for (unsigned i = 0; i < (what == HF_ACCEPT_ALL ? 1u : count); i++) {
         uint64_t unsound = 0;
         path[0] = '\0';
         if (what == HF_ACCEPT_PATHS)

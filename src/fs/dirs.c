@@ -41,7 +41,7 @@ static enum hf_result record_mac(const struct hf_dir_record *record, bool root, 
 
 static enum hf_result record_check(const struct hf_dir_record *record, bool root, const uint8_t parent_id[16], const struct stat *st, const char *name)
 {
-    uint8_t mac[16];
+    uint8_t mac[16] = {0};
     uint32_t generation = root ? hf_keyring_generation(HF_CLASS_ALWAYS) : 1;
     for (; generation > 0; generation--) {
         HF_TRY(record_mac(record, root, generation, parent_id, st, name, mac));
@@ -78,7 +78,7 @@ static enum hf_result record_check_lent(const struct hf_dir_record *record, int 
 
 static int record_load(struct hf_node *dir, const uint8_t parent_id[16], const char *name)
 {
-    struct hf_dir_record record;
+    struct hf_dir_record record = {0};
     struct stat st;
     uint32_t lent;
     int failed = hf_disk->fstat(dir->fd, &st);

@@ -7,9 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "format/class.h"
 #include "fs/dirs.h"
 #include "fs/errno.h"
 #include "fs/fresh.h"
+#include "fs/keyring.h"
 #include "fs/morenames.h"
 #include "fs/settle.h"
 #include "fs/xattrs.h"
@@ -22,7 +24,7 @@
 static enum hf_result evidence_read(int fd, struct hf_evidence *ret)
 {
     uint8_t bytes[HF_EVIDENCE_MAX * HF_EVIDENCE_ENTRY_LEN];
-    ssize_t len = hf_disk->fgetxattr(fd, HF_EVIDENCE_XATTR, bytes, sizeof bytes);
+    ssize_t len = hf_getxattr_lent(fd, HF_EVIDENCE_XATTR, bytes, sizeof bytes);
     if (len == -ENODATA) {
         memset(ret, 0, sizeof *ret);
         return HF_OK;
@@ -503,14 +505,21 @@ int hf_file_birth(int fd, const struct hf_file_birth *birth, struct hf_node *dir
         (void)hf_disk->close(fd);
         return -hf_errno(result);
     }
+    pthread_rwlock_wrlock(&file->lock); /* the settle and the lock's sweep find it already */
     file->fd = fd;
     file->content = content;
     file->class = (uint8_t)birth->class;
     file->bound = true;
     file->unsynced = true;
+    file->opens = birth->opened ? 1 : 0;
+    file->written = birth->opened;
     hf_file_mode_is(file, birth->mode);
     result = write_first_header(file, birth, dir, plain, &st);
     hf_file_keep_mode(file);
+    /* The sweep may have passed before there was anything to forget. */
+    if (!(birth->class == HF_CLASS_UNLESS_OPEN ? hf_keyring_has_name(birth->class) : hf_keyring_is_open(birth->class)))
+        hf_content_forget(content);
+    pthread_rwlock_unlock(&file->lock);
     if (result != HF_OK) {
         hf_node_unhash(file);
         hf_node_unplace(file);

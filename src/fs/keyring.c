@@ -331,6 +331,8 @@ void hf_keyring_drop(uint32_t mask)
 
 void hf_keyring_drop_all(void)
 {
+    if (!ring) /* death came before the start */
+        return;
     hf_keyring_drop(~0u);
     pthread_mutex_lock(&channel);
     pthread_rwlock_wrlock(&state);
@@ -350,7 +352,7 @@ enum hf_result hf_keyring_head_open(uint32_t *ret_settled, uint8_t *ret_state, u
     if (result == HF_OK) {
         *ret_settled = hf_read_u32(&body);
         *ret_state = hf_read_u8(&body);
-        hf_read_bytes(&body, ret_tips, 2 * HF_INDEX_TIP_LEN);
+        hf_read_bytes(&body, ret_tips, (size_t)2 * HF_INDEX_TIP_LEN);
         result = hf_reader_end(&body);
     }
     pthread_mutex_unlock(&channel);
@@ -365,7 +367,7 @@ static enum hf_result head(uint16_t type, uint32_t epoch, const uint8_t *tips)
     hf_message_begin(&request, out, sizeof out, type);
     hf_write_u32(&request, epoch);
     if (tips)
-        hf_write_bytes(&request, tips, 2 * HF_INDEX_TIP_LEN);
+        hf_write_bytes(&request, tips, (size_t)2 * HF_INDEX_TIP_LEN);
     pthread_mutex_lock(&channel);
     enum hf_result result = ask(&request, &body);
     pthread_mutex_unlock(&channel);

@@ -190,8 +190,13 @@ static struct hf_node *node_new(const struct stat *st, enum hf_node_kind kind)
     node_count++;
     node_peak = node_count > node_peak ? node_count : node_peak;
     map_set(id, true);
-    __atomic_store_n(&chunks[id / CHUNK][id % CHUNK], node, __ATOMIC_RELEASE);
     return node;
+}
+
+/* table held. From now on hf_node_of finds it. */
+static void publish(struct hf_node *node)
+{
+    __atomic_store_n(&chunks[node->id / CHUNK][node->id % CHUNK], node, __ATOMIC_RELEASE);
 }
 
 /* table held. */
@@ -252,7 +257,7 @@ enum hf_result hf_node_start(int root_fd, void *map)
     buckets = calloc(bucket_count, sizeof *buckets);
     idle_max = IDLE_CONTENTS;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < idle_max + SPARE_FDS)
-        idle_max = limit.rlim_cur > 2 * SPARE_FDS ? limit.rlim_cur - SPARE_FDS : limit.rlim_cur / 2;
+        idle_max = limit.rlim_cur > (rlim_t)2 * SPARE_FDS ? limit.rlim_cur - SPARE_FDS : limit.rlim_cur / 2;
     if (!buckets)
         return HF_NO_MEMORY;
     pthread_mutex_lock(&table);
@@ -261,6 +266,7 @@ enum hf_result hf_node_start(int root_fd, void *map)
         root->lookups = 1;
         root->refs = 1;
         root->fd = root_fd;
+        publish(root);
     }
     pthread_mutex_unlock(&table);
     return root ? HF_OK : HF_NO_MEMORY;
@@ -281,9 +287,7 @@ static void take_place(struct hf_node *node, struct hf_node *parent, const char 
 static struct hf_node *get(const struct stat *st, enum hf_node_kind kind, struct hf_node *parent, const char *backing, bool counted)
 {
     pthread_mutex_lock(&table);
-    struct hf_node *node = hash_find(st->st_ino);
-    if (!node)
-        node = node_new(st, kind);
+    struct hf_node *known = hash_find(st->st_ino), *node = known ? known : node_new(st, kind);
     if (node) {
         take_place(node, parent, backing);
         if (counted)
@@ -291,6 +295,8 @@ static struct hf_node *get(const struct stat *st, enum hf_node_kind kind, struct
         else
             node->refs++;
     }
+    if (node && !known)
+        publish(node);
     pthread_mutex_unlock(&table);
     return node;
 }

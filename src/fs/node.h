@@ -45,16 +45,16 @@ struct hf_node {
     ino_t ino;
     struct hf_node *hash_next;
     struct hf_node *idle_prev, *idle_next; /* the list of descriptors that may be closed, newest first */
-    bool idle;
+    atomic_bool idle; /* may be asked without the lock */
     /* hf_ns */
     struct hf_node *parent; /* holds a reference; NULL: the root, or no name is known */
     char *name;             /* on disk */
-    bool unlinked;          /* the last name is gone */
+    atomic_bool unlinked;   /* the last name is gone; may be asked without hf_ns */
     /* lock */
     pthread_rwlock_t lock;
     int fd;            /* -1: opened at the next use */
     uint32_t opens;
-    uint8_t class;     /* 0: not known yet */
+    atomic_uchar class; /* 0: not known yet; a directory's is written with its own lock held, so that it may be asked without either */
     uint16_t set_id;   /* a file's mode when it has set-id bits, which the disk takes away whenever we, without privilege, write; else 0 */
     bool bound;        /* name and attributes were checked against the header since it was loaded */
     bool stale;        /* the header in memory is newer than the disk's (names, attributes): the settle writes it */

@@ -222,6 +222,8 @@ void hf_tree_die(void)
     struct sweep all = {.mask = ~0u, .drop = true};
     atomic_store(&hf_dead, true);
     hf_keyring_drop_all();
+    if (!hf_kernel) /* it came before the start: there is nothing else */
+        return;
     hf_node_each(forget_one, &all);
     inval(&all); /* before the wait for threads, since our time is limited */
     (void)hf_worker_forget_all();

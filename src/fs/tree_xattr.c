@@ -170,7 +170,7 @@ static int digest(const struct bearer *bearer, const char *name, struct hf_span 
     for (size_t i = 0; i < count && !failed; i++) {
         struct hf_span this = value;
         if (!name || strcmp(items[i].name, name) != 0) {
-            ssize_t got = hf_disk->fgetxattr(bearer->fd, items[i].name, bytes, VALUE_MAX + 32);
+            ssize_t got = hf_getxattr_lent(bearer->fd, items[i].name, bytes, VALUE_MAX + 32);
             failed = got < 0 ? (int)got : 0;
             this = HF_SPAN(bytes, got < 0 ? 0 : (size_t)got);
         } else if (!value.data) {
@@ -245,7 +245,7 @@ static ssize_t get(const struct bearer *bearer, const char *name, void *value, s
     if (!sealed)
         return -ENOMEM;
     failed = check_digest(bearer);
-    ssize_t len = failed ? failed : hf_disk->fgetxattr(bearer->fd, disk_name, sealed, VALUE_MAX + 32);
+    ssize_t len = failed ? failed : hf_getxattr_lent(bearer->fd, disk_name, sealed, VALUE_MAX + 32);
     if (len >= 0 && len < HF_SIV_TAG_LEN + 1)
         len = -EIO;
     if (len >= 0) {
@@ -398,7 +398,7 @@ static int set(struct bearer *bearer, const char *name, const void *value, size_
         failed = -hf_errno(hf_siv_seal(bearer->key, value_aad(bearer, name, aad), HF_SPAN(plain, len + 1), sealed));
     }
     /* The answers that the flags ask for come before any evidence. */
-    ssize_t there = failed ? 0 : hf_disk->fgetxattr(bearer->fd, disk_name, NULL, 0);
+    ssize_t there = failed ? 0 : hf_getxattr_lent(bearer->fd, disk_name, NULL, 0);
     if (!failed && (flags & XATTR_CREATE) && there >= 0)
         failed = -EEXIST;
     if (!failed && (flags & XATTR_REPLACE) && there < 0)
@@ -447,7 +447,7 @@ int hf_tree_removexattr(uint64_t id, const char *name)
     failed = bearer_open(node, &bearer);
     if (!failed) {
         failed = seal_name(&bearer, name, disk_name);
-        if (!failed && hf_disk->fgetxattr(bearer.fd, disk_name, NULL, 0) == -ENODATA)
+        if (!failed && hf_getxattr_lent(bearer.fd, disk_name, NULL, 0) == -ENODATA)
             failed = -ENODATA;
         if (!failed)
             failed = change(&bearer, disk_name, HF_SPAN(NULL, 0), 0);

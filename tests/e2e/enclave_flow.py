@@ -2,7 +2,7 @@
 """Element and enclave as real processes over their socketpairs: a vault's life without a filesystem. enclave_flow.py BUILD"""
 import os, shutil, struct, sys, tempfile, time
 
-from programs import DAMAGED, GONE, LOCKED, OK, PROTOCOL, REFUSED, WRONG, Pair, ask, check, finish, pair
+from programs import DAMAGED, GONE, LOCKED, OK, PROTOCOL, REFUSED, WRONG, Pair, ask, check, finish
 
 build = os.path.join(os.path.abspath(sys.argv[1]), "src")
 START, CREATE, UNLOCK, LOCK, PASSCODE, RECOVER, NEW_RECOVERY, ROTATE, ERASE, STATUS, SETTINGS = range(0x0201, 0x020C)

@@ -2,7 +2,7 @@
 """Many files, large files, many writers: cost per operation stays, memory comes back. HF_LONG=1: a million files. scale.py BUILD [FILES]
 
 The cost is the filesystem's processor time, which does not depend on the machine's load."""
-import hashlib, os, random, subprocess, sys, threading, time
+import os, random, subprocess, sys, threading, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from vaultlib import *

@@ -2,10 +2,10 @@
 # runs alone: times of answers
 """The supervisor serves lock, close, status, the grace timer and the death of programs at once, whatever else is under way. Everything is real but
 the filesystem (mock_fs.py). super_loop.py BUILD"""
-import atexit, json, os, re, shutil, signal, socket, struct, subprocess, sys, tempfile, time
+import atexit, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, time
 
 import programs
-from programs import BUSY, FAILED, LOCKED, OK, PROTOCOL, WRONG, ask, check, finish, skip
+from programs import BUSY, OK, PROTOCOL, ask, check, finish, skip
 
 if os.geteuid() != 0 or not os.path.exists("/dev/fuse"):
     skip("needs root and /dev/fuse to mount")

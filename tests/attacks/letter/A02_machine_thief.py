@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 from book import *
-import hashlib, os, shutil
+import hashlib, shutil
 import attack as tools
 from element import DEVICE, OK
 

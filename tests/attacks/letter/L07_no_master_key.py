@@ -18,7 +18,6 @@ def all_keys(v, bag, record):
 def opened(keys, v, bag):
     """What of a vault any of the keys opens, each tried in each place."""
     parts = set()
-    files = list(offline.files_of(v.vault))
     for k in keys:
         parts |= {"user section"} if bag.with_kek(k) else set()
         parts |= {"device section"} if bag.with_device(k) or offline.commits(offline.SECTION, k, bag.device) else set()

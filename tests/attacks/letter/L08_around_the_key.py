@@ -37,7 +37,7 @@ with attack("waits for Argon2id's memory to be swapped or dumped (its first bloc
     a.needs(flags or not root(), "the arena was not seen in time")
     a.needs(flags, "needs root")
     limit = [line.split() for line in open(f"/proc/{pid}/limits") if line.startswith("Max locked memory")][0][3]
-    a.works(not {"lo", "dd"} <= set(open(f"/proc/self/smaps").read().split("VmFlags:")[1].split()), "this program's own memory shows neither flag")
+    a.works(not {"lo", "dd"} <= set(open("/proc/self/smaps").read().split("VmFlags:")[1].split()), "this program's own memory shows neither flag")
     a.came_out(not {"lo", "dd"} <= set(flags), f"the arena of 256 MiB: VmFlags {' '.join(flags)} (lo: locked, dd: not dumped; locked memory: {limit})")
 
 with attack("looks for passcode, keys and content in what the programs leave outside the vault: state, sockets, logs, temporary files") as a:

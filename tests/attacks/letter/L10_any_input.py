@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 from book import *
-import pty, socket, struct
+import pty, socket
 import programs
 from bed import *
 

@@ -2,11 +2,11 @@
 # The attack book of the letter: run.sh BUILD [--write] runs every script, some at a time; each says what it tried, what came out, and the verdict. Then the table, its comparison
 # with the tables in THREATS.md and README.md (--write: writes them first), and the sum.
 set -u
-cd "$(dirname "$0")"
+cd "$(dirname "$0")" || exit 1
 build=$(cd "$OLDPWD" && cd "$1" && pwd)
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 began=$SECONDS
-ls [AL]*.py | xargs -P "${HF_ATTACK_JOBS:-3}" -I{} sh -c 'HF_ATTACK_LOG="$3/$1.log" timeout 500 python3 "$1" "$2" >"$3/$1" 2>&1; echo $? >"$3/$1.rc"' sh {} "$build" "$work"
+printf '%s\n' [AL]*.py | xargs -P "${HF_ATTACK_JOBS:-3}" -I{} sh -c 'HF_ATTACK_LOG="$3/$1.log" timeout 500 python3 "$1" "$2" >"$3/$1" 2>&1; echo $? >"$3/$1.rc"' sh {} "$build" "$work"
 passed=0; failed=0; skipped=0; absent=0
 for f in [AL]*.py; do
     line=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$work/$f" | tail -n 1)
