@@ -3,7 +3,7 @@
 It refuses, goes on, and what is on the disk opens afterwards with the true element: by the old passcode, or the new one. enclave_element.py BUILD
 
 HF_LONG=1: every kind of lie at every answer; else one failure and one lie each."""
-import os, shutil, socket, struct, sys, tempfile, threading
+import os, shutil, struct, sys, tempfile, threading
 
 from programs import GONE, LOCKED, OK, PROTOCOL, Pair, ask, check, environment, finish, pair, start
 
