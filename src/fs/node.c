@@ -13,6 +13,7 @@
 #include "fs/fresh.h"
 #include "fs/settle.h"
 #include "keys/wipe.h"
+#include "os/clock.h"
 #include "os/disk.h"
 #include "proto/mount.h"
 
@@ -27,7 +28,8 @@ static uint32_t *free_ids, free_count, free_cap, next_id = 1;
 static uint32_t *generations; /* of the ids in chunks, grown with next_id */
 static uint32_t generation_cap;
 static struct hf_node **buckets;
-static size_t bucket_count, node_count, node_peak;
+static size_t bucket_count, node_count;
+static size_t freed; /* since the heap gave memory back */
 static struct hf_node *idle_newest, *idle_oldest;
 static size_t idle_count, idle_max;
 static uint64_t *map_words;
@@ -188,7 +190,6 @@ static struct hf_node *node_new(const struct stat *st, enum hf_node_kind kind)
         grow_buckets();
     hash_in(node);
     node_count++;
-    node_peak = node_count > node_peak ? node_count : node_peak;
     map_set(id, true);
     return node;
 }
@@ -229,6 +230,7 @@ static void drop_if_unused(struct hf_node *node)
         __atomic_store_n(&chunks[node->id / CHUNK][node->id % CHUNK], NULL, __ATOMIC_RELEASE);
         give_id(node->id);
         node_count--;
+        freed++;
         if (node->fd >= 0)
             (void)hf_disk->close(node->fd);
         hf_content_free(&node->content);
@@ -327,6 +329,12 @@ struct hf_node *hf_node_find(ino_t ino)
         node->refs++;
     pthread_mutex_unlock(&table);
     return node;
+}
+
+void hf_node_opened(struct hf_node *file)
+{
+    if (file->opens++ == 0)
+        file->opened_s = (uint32_t)(hf_clock_ms() / 1000);
 }
 
 void hf_node_ref(struct hf_node *node)
@@ -439,15 +447,13 @@ uint64_t hf_node_count(void)
 
 void hf_node_trim(void)
 {
-    enum { WORTH_IT = 32768 };
+    enum { WORTH_IT = 8192 };
     pthread_mutex_lock(&table);
-    if (node_count > node_peak)
-        node_peak = node_count;
-    bool fell = node_peak > WORTH_IT && node_count < node_peak / 2;
-    if (fell)
-        node_peak = node_count;
+    bool many = freed >= WORTH_IT;
+    if (many)
+        freed = 0;
     pthread_mutex_unlock(&table);
-    if (fell)
+    if (many)
         (void)malloc_trim(0);
 }
 
