@@ -226,9 +226,9 @@ struct mover {
     const char *to_name;
     uint8_t new_slot[HF_SLOT_LEN];
     struct hf_dir_record record;
-    char *backing; /* its name there, made beforehand: once the disk has renamed nothing may fail */
     int dir_fd;
     bool next; /* the record was put: what an earlier change left there, when it could not be, is the true one and stays */
+    char *room; /* for the node's new name: once the disk has it, nothing may fail any more */
 };
 
 static int mover_prepare_file(struct mover *mover, bool over)
@@ -261,20 +261,20 @@ static int mover_prepare_dir(struct mover *mover)
         return mover->dir_fd;
     int failed = hf_disk->fstat(mover->dir_fd, &st);
     if (!failed)
-        failed = hf_dir_record_next(dir, mover->dir_fd, mover->to_dir, mover->to_name, &st, dir->dir.record.class, &mover->record);
+        failed = hf_dir_record_next(dir, mover->dir_fd, mover->to_dir, mover->to_name, &st, dir->dir.record.class, dir->dir.record.flags,
+                                    &mover->record);
     mover->next = !failed;
     return failed;
 }
 
-static int mover_prepare(struct mover *mover, const char *backing, bool over)
+static int mover_prepare(struct mover *mover, bool over)
 {
     struct side *from = mover->from;
     mover->dir_fd = -1;
-    mover->backing = strdup(backing);
-    if (!mover->backing)
-        return -ENOMEM;
     from->node = hf_node_get(&from->place.st, from->dir, from->place.backing, false);
-    if (!from->node)
+    if (from->node)
+        mover->room = malloc(HF_BACKING_MAX);
+    if (!mover->room)
         return -ENOMEM;
     switch (from->node->kind) {
     case HF_NODE_FILE:
@@ -321,8 +321,11 @@ static void mover_finish(struct mover *mover, const char *backing, bool always, 
             hf_dir_record_forget_next(mover->dir_fd);
         hf_dir_done(node);
     }
-    if (done && (is_this_name(mover->from) || !node->parent))
-        hf_node_place_by(node, mover->to_dir, &mover->backing);
+    if (done && (is_this_name(mover->from) || !node->parent)) {
+        hf_node_place_in(node, mover->to_dir, backing, mover->room);
+        mover->room = NULL;
+    }
+    free(mover->room);
     if (done)
         mover_enter(mover, backing, always);
 }
@@ -395,7 +398,7 @@ static int move(struct side *from, struct side *to, unsigned flags)
     if (!failed)
         failed = hf_place_side_put(to->fd, &target);
     if (!failed)
-        failed = mover_prepare(&mover, target.backing, over);
+        failed = mover_prepare(&mover, over);
     if (!failed)
         failed = clear_target(from, to, &target_fd);
     if (!failed) {
@@ -417,7 +420,6 @@ static int move(struct side *from, struct side *to, unsigned flags)
     }
     if (from->node)
         mover_finish(&mover, target.backing, target.always, done);
-    free(mover.backing);
     if (done)
         hf_place_side_remove(from->fd, from->place.backing);
     else if (!over && target.side[0])
@@ -439,9 +441,9 @@ static int exchange(struct side *a, struct side *b)
     second.dir_fd = -1;
     if (failed)
         return failed;
-    failed = mover_prepare(&first, b->place.backing, true); /* each stands in a name that may be promised */
+    failed = mover_prepare(&first, true); /* each stands in a name that may be promised */
     if (!failed)
-        failed = mover_prepare(&second, a->place.backing, true);
+        failed = mover_prepare(&second, true);
     if (!failed) {
         hf_dirty(NULL);
         failed = hf_disk->renameat2(a->fd, a->place.backing, b->fd, b->place.backing, RENAME_EXCHANGE);
@@ -450,8 +452,6 @@ static int exchange(struct side *a, struct side *b)
         mover_finish(&first, b->place.backing, b->place.always, !failed);
     if (b->node)
         mover_finish(&second, a->place.backing, a->place.always, !failed);
-    free(first.backing);
-    free(second.backing);
     return failed;
 }
 
