@@ -13,6 +13,7 @@
 #include "fs/fresh.h"
 #include "fs/settle.h"
 #include "keys/wipe.h"
+#include "os/clock.h"
 #include "os/disk.h"
 #include "proto/mount.h"
 
@@ -328,6 +329,12 @@ struct hf_node *hf_node_find(ino_t ino)
         node->refs++;
     pthread_mutex_unlock(&table);
     return node;
+}
+
+void hf_node_opened(struct hf_node *file)
+{
+    if (file->opens++ == 0)
+        file->opened_s = (uint32_t)(hf_clock_ms() / 1000);
 }
 
 void hf_node_ref(struct hf_node *node)

@@ -70,7 +70,7 @@ int hf_tree_open(uint64_t id, int flags)
     if (!failed) {
         store(file);
         file->written = file->written || (flags & O_ACCMODE) != O_RDONLY;
-        file->opens++;
+        hf_node_opened(file);
     }
     hf_file_done(file);
     if (!failed)

@@ -257,7 +257,8 @@ static int mover_prepare_dir(struct mover *mover)
         return mover->dir_fd;
     int failed = hf_disk->fstat(mover->dir_fd, &st);
     if (!failed)
-        failed = hf_dir_record_next(dir, mover->dir_fd, mover->to_dir, mover->to_name, &st, dir->dir.record.class, &mover->record);
+        failed = hf_dir_record_next(dir, mover->dir_fd, mover->to_dir, mover->to_name, &st, dir->dir.record.class, dir->dir.record.flags,
+                                    &mover->record);
     return failed;
 }
 
