@@ -27,7 +27,8 @@ static uint32_t *free_ids, free_count, free_cap, next_id = 1;
 static uint32_t *generations; /* of the ids in chunks, grown with next_id */
 static uint32_t generation_cap;
 static struct hf_node **buckets;
-static size_t bucket_count, node_count, node_peak;
+static size_t bucket_count, node_count;
+static size_t freed; /* since the heap gave memory back */
 static struct hf_node *idle_newest, *idle_oldest;
 static size_t idle_count, idle_max;
 static uint64_t *map_words;
@@ -188,7 +189,6 @@ static struct hf_node *node_new(const struct stat *st, enum hf_node_kind kind)
         grow_buckets();
     hash_in(node);
     node_count++;
-    node_peak = node_count > node_peak ? node_count : node_peak;
     map_set(id, true);
     return node;
 }
@@ -229,6 +229,7 @@ static void drop_if_unused(struct hf_node *node)
         __atomic_store_n(&chunks[node->id / CHUNK][node->id % CHUNK], NULL, __ATOMIC_RELEASE);
         give_id(node->id);
         node_count--;
+        freed++;
         if (node->fd >= 0)
             (void)hf_disk->close(node->fd);
         hf_content_free(&node->content);
@@ -439,15 +440,13 @@ uint64_t hf_node_count(void)
 
 void hf_node_trim(void)
 {
-    enum { WORTH_IT = 32768 };
+    enum { WORTH_IT = 8192 };
     pthread_mutex_lock(&table);
-    if (node_count > node_peak)
-        node_peak = node_count;
-    bool fell = node_peak > WORTH_IT && node_count < node_peak / 2;
-    if (fell)
-        node_peak = node_count;
+    bool many = freed >= WORTH_IT;
+    if (many)
+        freed = 0;
     pthread_mutex_unlock(&table);
-    if (fell)
+    if (many)
         (void)malloc_trim(0);
 }
 

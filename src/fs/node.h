@@ -101,7 +101,7 @@ void hf_node_rehash(struct hf_node *node, ino_t ino);
 /* Calls fn for each node with a reference held, no lock held; a snapshot. */
 void hf_node_each(void (*fn)(struct hf_node *node, void *arg), void *arg);
 uint64_t hf_node_count(void);
-/* After many nodes went, the heap gives their memory back to the system. No lock held. */
+/* When many nodes went since the last time, the heap gives their memory back to the system. No lock held. */
 void hf_node_trim(void);
 
 /* A regular file with exactly this mode may hold a symlink's target: its header says so. */

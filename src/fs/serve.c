@@ -15,6 +15,7 @@
 #include "fs/serve_ops.h"
 #include "fs/worker.h"
 #include "os/order.h"
+#include "proto/mount.h"
 
 #pragma GCC poison strcpy sprintf
 
@@ -92,7 +93,9 @@ static ssize_t write_reply(int fd, struct iovec *iov, int count, void *data)
     HF_ORDER_BEFORE(&init_unique);
     uint64_t wanted = atomic_load_explicit(&init_unique, memory_order_relaxed);
     if (wanted != 0 && out->unique == wanted && count > 1 && iov[1].iov_len >= offsetof(struct fuse_init_out, max_background)) {
-        ((struct fuse_init_out *)iov[1].iov_base)->flags |= FUSE_HANDLE_KILLPRIV_V2;
+        struct fuse_init_out *init = iov[1].iov_base;
+        init->flags |= FUSE_HANDLE_KILLPRIV_V2;
+        init->max_readahead = HF_READ_AHEAD; /* libfuse gives back no more than the kernel had before the supervisor asked for this */
         atomic_store_explicit(&init_unique, 0, memory_order_relaxed);
     }
     return writev(fd, iov, count);

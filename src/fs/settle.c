@@ -291,6 +291,7 @@ int hf_tree_settle(void)
     pthread_mutex_lock(&settling);
     int failed = settle();
     pthread_mutex_unlock(&settling);
+    hf_node_trim();
     return failed;
 }
 

@@ -43,6 +43,8 @@ enum { HF_FRESHNESS_SOUND, HF_FRESHNESS_LOST, HF_FRESHNESS_OLDER, HF_FRESHNESS_U
 #define HF_ACCEPT_ALL 1u
 #define HF_ACCEPT_LIST 2u
 
+#define HF_READ_AHEAD (1u << 20) /* bytes that the kernel reads ahead: the supervisor asks for it, the filesystem allows it */
+
 #define HF_FS_ALLOW_OTHER 1u
 #define HF_FS_READ_ONLY 2u
 #define HF_FS_DATABASES 8u /* the flags of owner.h, shifted by one */

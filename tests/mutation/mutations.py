@@ -63,6 +63,8 @@ m("older headers are fresh", "src/fs/fresh.c", "    return versions.there ? stal
 m("older contents are fresh", "src/fs/fresh.c", "    return stale_version(\"its content's\", content, expected);", "    return 0;", "e2e/freshness.py")
 m("a name that was taken away is not missed", "src/fs/fresh.c", "    return missing ? stale(", "    return missing && 0 ? stale(", "e2e/freshness.py")
 m("an older directory is fresh", "src/fs/fresh.c", "        return stale_version(\"the directory's\"", "        return 0 * stale_version(\"the directory's\"", "e2e/freshness.py")
+m("a settle moves the time of change", "src/fs/files.c", "    hf_file_ctime_is(file, &touch->shown, &st.st_ctim);\n    if (ret_moved)", "    if (ret_moved)", "e2e/ctimes.py")
+m("the index forgets the time of change", "src/fs/fresh.c", "        entry->touched = moved ? 0 : file->ctime_touched;", "        entry->touched = 0;", "e2e/ctimes.py")
 
 # --- tries ---
 m("a try is counted after it is judged", "src/element/attempts.c", """    HF_TRY(count(element));
