@@ -65,7 +65,7 @@ static void print_json(const struct hf_owner_status *status)
     (void)printf("},\"classes\":{");
     for (unsigned class = HF_CLASS_FIRST; class <= HF_CLASS_LAST; class++)
         (void)printf("%s\"%s\":%s", class > HF_CLASS_FIRST ? "," : "", hf_class_name(class), enclave->available & HF_CLASS_BIT(class) ? "true" : "false");
-    (void)printf("},\"open_unless_open\":%u,\"failed_since_unlock\":%u,\"settings\":{\"attempts\":%u,\"delays\":[", status->open_unless_open,
+    (void)printf("},\"open_unless_open\":%u,\"open_unless_open_since_s\":%u,\"failed_since_unlock\":%u,\"settings\":{\"attempts\":%u,\"delays\":[", status->open_unless_open, status->unless_open_s,
                  enclave->failed_since_unlock, policy->attempts);
     for (uint32_t i = 0; i < policy->delay_count && i < HF_KEYBAG_DELAYS_MAX; i++)
         (void)printf("%s%u", i ? "," : "", policy->delay_s[i]);
@@ -153,8 +153,9 @@ static void print_human(const struct hf_owner_status *status)
     }
     if (status->state == HF_STATE_LOCKING)
         (void)printf(", %u s of grace left", status->grace_left_s);
-    if (status->state == HF_STATE_LOCKED && status->open_unless_open)
-        (void)printf(", %u files of class unless-open still open", status->open_unless_open);
+    bool locked = status->state == HF_STATE_LOCKED || status->state == HF_STATE_BEFORE_FIRST_UNLOCK;
+    if (locked && status->open_unless_open)
+        (void)printf(", %u files of class unless-open still open, the oldest for %u s", status->open_unless_open, status->unless_open_s);
     if (status->under_way)
         (void)printf(" (%s is under way)", verb_name(status->under_way));
     (void)printf("\n");

@@ -87,6 +87,8 @@ void hf_keystore_device_key(const struct hf_device_secret *secret, const uint8_t
 HF_MUST_USE enum hf_result hf_keystore_add(struct hf_keybag_keys *keys, unsigned class);
 /* The header's public key becomes that of the newest private half [UO-4]. */
 void hf_keystore_public(const struct hf_keybag_keys *user, struct hf_public_header *header);
+/* [UO-11] The pair that files went to since the start is the owner's. */
+HF_MUST_USE bool hf_keystore_public_is_ours(const struct hf_keybag_keys *user, const struct hf_public_header *header);
 /* generation 0: the current one. NULL when there is none. */
 const struct hf_keybag_entry *hf_keystore_find(const struct hf_enclave *e, unsigned class, uint32_t generation);
 

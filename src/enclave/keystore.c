@@ -105,7 +105,7 @@ void hf_keystore_public(const struct hf_keybag_keys *user, struct hf_public_head
 }
 
 /* [UO-4] What was written while locked went to the header's key: it must be the owner's. */
-static bool public_is_ours(const struct hf_keybag_keys *user, const struct hf_public_header *header)
+bool hf_keystore_public_is_ours(const struct hf_keybag_keys *user, const struct hf_public_header *header)
 {
     uint8_t public_half[HF_ONEPASS_PUBLIC_LEN];
     const struct hf_keybag_entry *entry = newest_pair(user);
@@ -124,7 +124,7 @@ enum hf_result hf_keystore_open_user(const struct hf_kek *kek, struct hf_keybag_
     const struct hf_policy *a = &ret->policy, *b = &view.header.policy;
     if (!hf_equal_ct(a, b, sizeof *a))
         return hf_fail(error, HF_DAMAGED, "keybag (.holdfast/keybag): the header's policy is not the sealed one");
-    if (!public_is_ours(ret, &view.header))
+    if (!hf_keystore_public_is_ours(ret, &view.header))
         return hf_fail(error, HF_DAMAGED, "keybag (.holdfast/keybag): the header's key for class unless-open is not the sealed one's");
     return HF_OK;
 }

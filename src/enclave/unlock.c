@@ -357,6 +357,8 @@ enum hf_result hf_verb_unlock(struct hf_enclave *e, struct hf_exchange *x)
 {
     HF_CLEANUP(trial) struct trial t = {0};
     HF_TRY(take_and_judge(e, x, &t));
+    if (!hf_keystore_public_is_ours(&t.user, &e->header)) /* [UO-11] the file's was put right again behind us */
+        return hf_fail(&x->error, HF_DAMAGED, "keybag (.holdfast/keybag): what arrived since the start went to a key for class unless-open that is not the sealed one's: close the vault and look who had the disk");
     e->failed_since_unlock = e->element.failed_since_success;
     become_unlocked(e, &t.user, &t.d);
     hf_enclave_write_status(e, &x->out);

@@ -30,6 +30,9 @@ static bool static_is_sound(const struct hf_file_static *header)
         return false;
     if ((header->flags & ~HF_STATIC_FLAGS_KNOWN) != 0)
         return false;
+    bool spool = (header->class_generation & HF_GENERATION_SPOOL) != 0;
+    if (spool && (header->class != HF_CLASS_UNLESS_OPEN || header->class_generation == HF_GENERATION_SPOOL || !(header->flags & HF_STATIC_UNVERIFIED)))
+        return false;
     if (header->wrap_algorithm == HF_WRAP_CLASS ? header->wrap_len != sizeof header->wrap
                                                 : header->wrap_algorithm != HF_WRAP_UNLESS_OPEN || header->class != HF_CLASS_UNLESS_OPEN)
         return false;

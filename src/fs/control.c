@@ -44,7 +44,7 @@ struct control {
     int detach_pipe;
     uint64_t settle_after_ms; /* a settle that failed is tried again then */
     int job_done;             /* eventfd */
-    bool job_runs;
+    bool job_runs, job_silent; /* silent: nobody asked for it, so nobody is answered */
     pthread_t job_thread;
     enum hf_result (*job)(struct control *c, struct exchange *x);
     enum hf_result job_result;
@@ -137,6 +137,7 @@ static enum hf_result on_status(struct control *c, struct exchange *x)
     hf_tree_counts(&counts);
     hf_write_u32(&x->out, counts.open);
     hf_write_u32(&x->out, counts.open_unless_open);
+    hf_write_u32(&x->out, counts.oldest_s);
     hf_write_u64(&x->out, counts.nodes);
     hf_write_u64(&x->out, counts.dirty);
     hf_write_u8(&x->out, counts.freshness);
@@ -368,7 +369,7 @@ static void begin_job(struct control *c, const struct exchange *x)
         c->job_runs = pthread_create(&c->job_thread, &attributes, run_job, c) == 0;
         (void)pthread_attr_destroy(&attributes);
     }
-    if (!c->job_runs)
+    if (!c->job_runs && !c->job_silent)
         reply(HF_NO_MEMORY, &c->job_exchange);
 }
 
@@ -378,7 +379,28 @@ static void end_job(struct control *c)
     (void)eventfd_read(c->job_done, &count);
     (void)pthread_join(c->job_thread, NULL);
     c->job_runs = false;
-    reply(c->job_result, &c->job_exchange);
+    if (!c->job_silent)
+        reply(c->job_result, &c->job_exchange);
+    c->job_silent = false;
+}
+
+static enum hf_result run_take_in(struct control *c, struct exchange *x)
+{
+    (void)c;
+    (void)x;
+    return hf_tree_take_in() < 0 ? HF_FAILED : HF_OK;
+}
+
+/* [UO-8] After an unlock, and again after whatever stopped it. */
+static void take_in_when_due(struct control *c)
+{
+    const struct exchange nothing = {.error = {.result = HF_OK}};
+    if (c->state != SERVING || c->job_runs || !hf_tree_arrivals_due())
+        return;
+    c->job = run_take_in;
+    c->job_silent = true;
+    begin_job(c, &nothing);
+    c->job_silent = c->job_runs;
 }
 
 /* The one request without a reply. */
@@ -462,6 +484,7 @@ int hf_control_serve(void *nodes, int detach_pipe)
     if (c->job_done < 0 || hf_death_watch() != HF_OK)
         return 1;
     for (;;) {
+        take_in_when_due(c);
         int wait_ms = settle_or_wait(c);
         struct pollfd watch[] = {{HF_FD_FS_CONTROL, POLLIN, 0}, {hf_serve_ended(), POLLIN, 0}, {c->job_done, POLLIN, 0}, {hf_serve_wakes(), POLLIN, 0}};
         if (poll(watch, 4, wait_ms) < 0) {

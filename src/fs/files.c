@@ -14,6 +14,7 @@
 #include "fs/keyring.h"
 #include "fs/morenames.h"
 #include "fs/settle.h"
+#include "fs/spool.h"
 #include "fs/xattrs.h"
 #include "keys/wipe.h"
 #include "os/disk.h"
@@ -494,6 +495,8 @@ int hf_file_birth(int fd, const struct hf_file_birth *birth, struct hf_node *dir
     struct stat st;
     int failed = hf_disk->fstat(fd, &st);
     enum hf_result result = failed ? HF_IO : hf_content_make(fd, birth->class, birth->kind, &content);
+    if (result == HF_OK && content->header.class_generation & HF_GENERATION_SPOOL && hf_spool_note() != 0)
+        result = HF_IO;
     if (result == HF_OK) {
         enum hf_node_kind kind = birth->kind == HF_KIND_LONG_SYMLINK ? HF_NODE_LONG_LINK : HF_NODE_FILE;
         file = hf_node_get_new(&st, kind, plain ? dir : NULL, backing);
@@ -511,13 +514,15 @@ int hf_file_birth(int fd, const struct hf_file_birth *birth, struct hf_node *dir
     file->class = (uint8_t)birth->class;
     file->bound = true;
     file->unsynced = true;
-    file->opens = birth->opened ? 1 : 0;
+    if (birth->opened)
+        hf_node_opened(file);
     file->written = birth->opened;
     hf_file_mode_is(file, birth->mode);
     result = write_first_header(file, birth, dir, plain, &st);
     hf_file_keep_mode(file);
     /* The sweep may have passed before there was anything to forget. */
-    if (!(birth->class == HF_CLASS_UNLESS_OPEN ? hf_keyring_has_name(birth->class) : hf_keyring_is_open(birth->class)))
+    bool spool = (content->header.class_generation & HF_GENERATION_SPOOL) != 0; /* [UO-8] made while nothing of the class is there */
+    if (!spool && !(birth->class == HF_CLASS_UNLESS_OPEN ? hf_keyring_has_name(birth->class) : hf_keyring_is_open(birth->class)))
         hf_content_forget(content);
     pthread_rwlock_unlock(&file->lock);
     if (result != HF_OK) {

@@ -13,6 +13,7 @@
 #include "fs/fresh.h"
 #include "fs/settle.h"
 #include "keys/wipe.h"
+#include "os/clock.h"
 #include "os/disk.h"
 #include "proto/mount.h"
 
@@ -330,6 +331,12 @@ struct hf_node *hf_node_find(ino_t ino)
     return node;
 }
 
+void hf_node_opened(struct hf_node *file)
+{
+    if (file->opens++ == 0)
+        file->opened_s = (uint32_t)(hf_clock_ms() / 1000);
+}
+
 void hf_node_ref(struct hf_node *node)
 {
     pthread_mutex_lock(&table);
@@ -387,6 +394,14 @@ int hf_node_place(struct hf_node *node, struct hf_node *parent, const char *back
         return -ENOMEM;
     place(node, parent, name);
     return 0;
+}
+
+void hf_node_place_in(struct hf_node *node, struct hf_node *parent, const char *backing, char *room)
+{
+    size_t len = strlen(backing) + 1;
+    memcpy(room, backing, len);
+    char *fits = realloc(room, len);
+    place(node, parent, fits ? fits : room);
 }
 
 void hf_node_unplace(struct hf_node *node)

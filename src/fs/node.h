@@ -54,6 +54,7 @@ struct hf_node {
     pthread_rwlock_t lock;
     int fd;            /* -1: opened at the next use */
     uint32_t opens;
+    uint32_t opened_s; /* boot time of the first of them */
     atomic_uchar class; /* 0: not known yet; a directory's is written with its own lock held, so that it may be asked without either */
     uint16_t set_id;   /* a file's mode when it has set-id bits, which the disk takes away whenever we, without privilege, write; else 0 */
     bool bound;        /* name and attributes were checked against the header since it was loaded */
@@ -82,6 +83,8 @@ extern pthread_rwlock_t hf_ns;
 extern atomic_bool hf_dead;
 
 HF_MUST_USE enum hf_result hf_node_start(int root_fd, void *map);
+/* One more descriptor. Its lock is held exclusively, or nobody else knows it yet. */
+void hf_node_opened(struct hf_node *file);
 /* NULL when there is none. The kernel's count keeps it alive while a request names it. */
 struct hf_node *hf_node_of(uint64_t id);
 /* The node of a backing object, made when it is not known. counted: one lookup; else one reference. hf_ns held. NULL without memory. */
@@ -94,6 +97,8 @@ void hf_node_lookup_add(struct hf_node *node);
 void hf_node_lookup_drop(struct hf_node *node, uint64_t count);
 /* hf_ns held exclusively. A new place, or none that is known. */
 HF_MUST_USE int hf_node_place(struct hf_node *node, struct hf_node *parent, const char *backing);
+/* The same, which cannot fail: room (HF_BACKING_MAX bytes of the heap) becomes the node's. */
+void hf_node_place_in(struct hf_node *node, struct hf_node *parent, const char *backing, char *room);
 void hf_node_unplace(struct hf_node *node);
 /* The object's last name is gone: the inode number may come again. hf_ns held exclusively. */
 void hf_node_unhash(struct hf_node *node);

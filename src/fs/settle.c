@@ -21,7 +21,7 @@
 #include "os/clock.h"
 #include "os/disk.h"
 
-enum { SETTLE_MS = 30000, DIRTY_SOON = 8192, DIRTY_MANY = 16384, PACE_STEP_US = 2000, PACE_STEPS = 1000 };
+enum { SETTLE_MS = 30000, DIRTY_SOON = 8192, DIRTY_MANY = 16384, PACE_STEP_US = 2000, PACE_STEPS = 1000, LAST_ROUNDS = 4 };
 
 atomic_bool hf_unclean;
 bool hf_fresh;
@@ -292,6 +292,24 @@ int hf_tree_settle(void)
     int failed = settle();
     pthread_mutex_unlock(&settling);
     hf_node_trim();
+    return failed;
+}
+
+int hf_settle_and_forget(void)
+{
+    int failed = 0;
+    pthread_mutex_lock(&settling);
+    for (int round = 0;; round++) {
+        pthread_rwlock_wrlock(&hf_ns);
+        if (failed || round == LAST_ROUNDS || (hf_unclean && round > 0) || hf_tree_settle_due_ms() < 0)
+            break; /* with the namespace held, so that nothing comes behind it */
+        pthread_rwlock_unlock(&hf_ns);
+        failed = settle();
+    }
+    hf_fresh_forget();
+    hf_keyring_drop_meta();
+    pthread_rwlock_unlock(&hf_ns);
+    pthread_mutex_unlock(&settling);
     return failed;
 }
 

@@ -26,6 +26,8 @@ HF_MUST_USE int hf_settle_children(struct hf_node *dir);
 uint64_t hf_dirty_count(void);
 /* Before a change, no lock held: when very many files wait for the settle (each holds its content and key in memory), waits a moment for it. */
 void hf_settle_pace(void);
+/* Back to before the first unlock, when the classes' other keys are gone: settles what is left, then the metadata keys and the main index go, whatever failed. */
+HF_MUST_USE int hf_settle_and_forget(void);
 /* HEAD_OPEN. */
 HF_MUST_USE enum hf_result hf_settle_start(uint8_t ret_tips[2 * HF_INDEX_TIP_LEN], struct hf_error *error);
 

@@ -1,5 +1,6 @@
 /* Start, lock, unlock, death: what is done to all nodes at once. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,9 +12,11 @@
 #include "fs/keyring.h"
 #include "fs/scan.h"
 #include "fs/settle.h"
+#include "fs/spool.h"
 #include "fs/treepart.h"
 #include "fs/worker.h"
 #include "keys/wipe.h"
+#include "os/clock.h"
 #include "os/disk.h"
 #include "os/file.h"
 
@@ -53,6 +56,7 @@ enum hf_result hf_tree_start(int root_fd, void *nodes, const struct hf_tree_kern
     pthread_rwlock_unlock(&hf_ns);
     if (fd < 0)
         return hf_fail(error, fd == -EIO ? HF_DAMAGED : hf_result_from_errno(-fd), "the vault's root record (.hf) is missing or not authentic");
+    hf_spool_look();
     hf_scan();
     return HF_OK;
 }
@@ -154,6 +158,8 @@ int hf_tree_lock_drop(uint32_t mask)
     struct sweep sweep = {.mask = mask, .drop = true};
     hf_keyring_drop(mask);
     hf_node_each(forget_one, &sweep);
+    if (mask & HF_CLASS_BIT(HF_CLASS_AFTER_UNLOCK) && hf_settle_and_forget() != 0) /* what came after the drain; the keys go all the same */
+        (void)fprintf(stderr, "holdfast-fs: the last changes before the lock could not be made durable\n");
     bool confirmed = hf_worker_forget_all();
     inval(&sweep);
     return confirmed ? 0 : -EBUSY;
@@ -208,6 +214,7 @@ int hf_tree_unlock(void)
         result = hf_fresh_unlock();
     if (result != HF_OK)
         return -hf_errno(result);
+    hf_spool_look();
     hf_scan();
     if (hf_kernel->keys_are_back)
         hf_kernel->keys_are_back();
@@ -235,8 +242,11 @@ static void count_one(struct hf_node *node, void *arg)
     struct hf_tree_counts *counts = arg;
     pthread_rwlock_rdlock(&node->lock);
     counts->open += node->opens;
-    if (node->class == HF_CLASS_UNLESS_OPEN) /* [UO-7] */
+    if (node->class == HF_CLASS_UNLESS_OPEN && node->opens > 0) { /* [UO-7] */
+        uint32_t age_s = (uint32_t)(hf_clock_ms() / 1000) - node->opened_s;
         counts->open_unless_open += node->opens;
+        counts->oldest_s = age_s > counts->oldest_s ? age_s : counts->oldest_s;
+    }
     pthread_rwlock_unlock(&node->lock);
 }
 

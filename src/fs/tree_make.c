@@ -203,7 +203,7 @@ static int create_nameless(uint64_t parent, mode_t mode, const struct hf_caller 
     if (failed && fd >= 0)
         (void)hf_disk->close(fd);
     if (!failed) {
-        struct hf_file_birth birth = {.class = hf_dir_class(dir), .kind = HF_KIND_REGULAR, .mode = st.st_mode & 07777, .opened = true};
+        struct hf_file_birth birth = {.class = hf_dir_file_class(dir), .kind = HF_KIND_REGULAR, .mode = st.st_mode & 07777, .opened = true};
         failed = hf_file_birth(fd, &birth, dir, NULL, NULL, &file);
     }
     if (!failed) {
@@ -228,7 +228,7 @@ int hf_tree_create(uint64_t parent, const char *name, mode_t mode, int flags, co
     int failed = begin(parent, name, &dir, &dir_fd, &place);
     if (failed)
         return failed;
-    struct hf_file_birth birth = {.class = hf_dir_class(dir), .kind = HF_KIND_REGULAR, .opened = true};
+    struct hf_file_birth birth = {.class = hf_dir_file_class(dir), .kind = HF_KIND_REGULAR, .opened = true};
     failed = make_file(dir, dir_fd, name, &place, mode, caller, &birth, &file);
     if (!failed)
         failed = answer(file, 0, ret);
@@ -269,7 +269,7 @@ int hf_tree_mknod(uint64_t parent, const char *name, mode_t mode, dev_t rdev, co
     if (failed)
         return failed;
     if (S_ISREG(mode)) {
-        struct hf_file_birth birth = {.class = hf_dir_class(dir), .kind = HF_KIND_REGULAR};
+        struct hf_file_birth birth = {.class = hf_dir_file_class(dir), .kind = HF_KIND_REGULAR};
         failed = make_file(dir, dir_fd, name, &place, mode, caller, &birth, &file);
         if (!failed) {
             hf_node_ref(file);

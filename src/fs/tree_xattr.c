@@ -22,6 +22,7 @@
 
 #define PREFIX "user.hf."
 #define CLASS_NAME "user.holdfast.class"
+#define UNVERIFIED_NAME "user.holdfast.unverified" /* [UO-8] not stored either */
 enum { PREFIX_LEN = 8, PLAIN_NAME_MAX = 169, VALUE_MAX = 65536 - 32, LIST_MAX = 65536 };
 
 /* An object whose attributes are in use. */
@@ -212,7 +213,7 @@ static ssize_t class_value(struct hf_node *node, void *value, size_t cap)
     if (node->kind == HF_NODE_DIR) {
         int fd = hf_dir_use(node);
         failed = fd < 0 ? fd : 0;
-        class = hf_dir_class(node);
+        class = hf_dir_file_class(node);
         if (!failed)
             hf_dir_done(node);
     } else if (node->kind == HF_NODE_FILE) {
@@ -232,6 +233,24 @@ static ssize_t class_value(struct hf_node *node, void *value, size_t cap)
     if (cap > 0)
         memcpy(value, name, len);
     return (ssize_t)len;
+}
+
+static ssize_t unverified_value(struct hf_node *node, void *value, size_t cap)
+{
+    static const char text[] = "before-first-unlock";
+    if (node->kind != HF_NODE_FILE)
+        return -ENODATA;
+    pthread_rwlock_wrlock(&node->lock);
+    int failed = hf_file_bind(node);
+    bool unverified = !failed && node->content->header.flags & HF_STATIC_UNVERIFIED;
+    pthread_rwlock_unlock(&node->lock);
+    if (failed || !unverified)
+        return failed ? failed : -ENODATA;
+    if (cap > 0 && cap < sizeof text - 1)
+        return -ERANGE;
+    if (cap > 0)
+        memcpy(value, text, sizeof text - 1);
+    return sizeof text - 1;
 }
 
 static ssize_t get(const struct bearer *bearer, const char *name, void *value, size_t cap)
@@ -291,6 +310,8 @@ ssize_t hf_tree_getxattr(uint64_t id, const char *name, void *value, size_t cap)
     ssize_t result;
     if (strcmp(name, CLASS_NAME) == 0) {
         result = class_value(node, value, cap);
+    } else if (strcmp(name, UNVERIFIED_NAME) == 0) {
+        result = unverified_value(node, value, cap);
     } else if (has_none(node)) {
         result = -ENODATA;
     } else if ((failed = bearer_open(node, &bearer)) != 0) {
@@ -418,6 +439,8 @@ int hf_tree_setxattr(uint64_t id, const char *name, const void *value, size_t le
     struct bearer bearer;
     if (strcmp(name, CLASS_NAME) == 0)
         return hf_protect(id, value, len);
+    if (strcmp(name, UNVERIFIED_NAME) == 0)
+        return -EPERM;
     if (len > VALUE_MAX)
         return -E2BIG;
     int failed = hf_tree_enter(id, true, &node);
@@ -439,7 +462,7 @@ int hf_tree_removexattr(uint64_t id, const char *name)
     struct hf_node *node;
     struct bearer bearer;
     char disk_name[256];
-    if (strcmp(name, CLASS_NAME) == 0)
+    if (strcmp(name, CLASS_NAME) == 0 || strcmp(name, UNVERIFIED_NAME) == 0)
         return -EPERM;
     int failed = hf_tree_enter(id, true, &node);
     if (failed)

@@ -6,7 +6,7 @@
  * | UNLOCK  | -                                                          | -    asks INFO again; invalidates what was hidden |
  * | WAKE    | -                                                          | -    after a suspend: requests may wait for the unlock again (HF_FS_WAIT)
  * | SETTLE  | -                                                          | - |
- * | STATUS  | -                                                          | u32 open files | u32 open files of class unless-open | u64 nodes | u64 dirty | u8 freshness (HF_FRESHNESS_*) |
+ * | STATUS  | -                                                          | u32 open files | u32 open files of class unless-open | u32 for how many seconds the oldest of them | u64 nodes | u64 dirty | u8 freshness (HF_FRESHNESS_*) |
  * | CHECK   | -                                                          | PROGRESS-like messages HF_FS_FINDING: u8 severity | string path (<= 4095) | string what; then the reply: u64 objects | u64 findings |
  * | ROTATE  | u8 class                                                   | re-keys every file of the class to the current generation; HF_MSG_PROGRESS; u64 files |
  * | STOP    | -                                                          | no reply of its own, the one message that may come before a reply: CHECK or ROTATE under way ends at its next file with HF_BUSY; without one it is ignored |

@@ -220,6 +220,10 @@ void hf_keyring_drop(uint32_t mask)
     (void)mask;
 }
 
+void hf_keyring_drop_meta(void)
+{
+}
+
 void hf_keyring_drop_all(void)
 {
 }

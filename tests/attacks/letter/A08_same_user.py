@@ -3,7 +3,7 @@ from book import *
 import offline
 from bed import *
 
-row("A8", "a malicious program of the same user (bare mode: all programs are the owner's)")
+row("A8", "a malicious program of the same user, bare mode (all programs are the owner's)")
 user = 65534 if root() else None
 as_user = ["setpriv", "--reuid", str(user), "--regid", str(user), "--clear-groups"] if root() else []
 python = [*as_user, "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable, "-c"]
@@ -105,7 +105,7 @@ with attack("takes the software element's state and the keybag, which are the ow
     keys = offline.guess(bag, record, PASS)
     one = time.process_time() - began
     a.works(keys, "the right passcode opens what it took")
-    a.came_out(True, f"{one:.2f} s of a processor a guess at this vault's cost; in packaged mode (tests/e2e/packaged.py) it can read neither")
+    a.came_out(True, f"{one:.2f} s of a processor a guess at this vault's cost")
     a.price(one * 2 ** 65 / 1000, f"a passphrase of six words: {one * 2 ** 65 / 1000 / YEAR:,.0f} years on a thousand processors")
 
 with attack("opens marked folders without the owner's consent to this program") as a:

@@ -2,7 +2,7 @@
 from book import *
 import special
 from bed import *
-from programs import Pair, ask, string, OK, LOCKED, PROTOCOL
+from programs import Pair, ask, OK, PROTOCOL
 import struct
 
 row("L5", "a new version of the system, circumventing security features, installed on a recovered machine")

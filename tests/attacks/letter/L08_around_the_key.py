@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 from book import *
+import resource
 import debugger
 from bed import *
 
@@ -20,8 +21,10 @@ with attack("looks for class keys, KEK and passcode in other programs than the e
     elsewhere = {p: sorted(h) for p, h in where.items() if h and p != "holdfast-enclave"}
     a.came_out(elsewhere or "passcode" in where["holdfast-enclave"], f"in element, filesystem and supervisor: {elsewhere or 'none'}; the passcode: nowhere")
 
-with attack("waits for Argon2id's memory to be swapped or dumped (its first blocks are a fast hash of the passcode)") as a:
-    v.lock()
+
+
+def arena(v):
+    """The kernel's flags of Argon2id's memory while a passcode is judged (lo: locked, dd: not dumped); empty when this user can't see them."""
     p = v.start("unlock", v.vault, "--passcode-fd", "0", given=PASS)
     pid, flags = v.pids()["holdfast-enclave"], []
     while p.poll() is None and not flags:
@@ -33,12 +36,32 @@ with attack("waits for Argon2id's memory to be swapped or dumped (its first bloc
                     flags = line.split()[1:]
         except OSError:
             break
-    p.wait()
-    a.needs(flags or not root(), "the arena was not seen in time")
-    a.needs(flags, "needs root")
-    limit = [line.split() for line in open(f"/proc/{pid}/limits") if line.startswith("Max locked memory")][0][3]
-    a.works(not {"lo", "dd"} <= set(open("/proc/self/smaps").read().split("VmFlags:")[1].split()), "this program's own memory shows neither flag")
-    a.came_out(not {"lo", "dd"} <= set(flags), f"the arena of 256 MiB: VmFlags {' '.join(flags)} (lo: locked, dd: not dumped; locked memory: {limit})")
+    check(p.wait() == 0, "the unlock that was looked at")
+    return flags
+
+
+own = open("/proc/self/smaps").read().split("VmFlags:")[1].split("\n")[0].split()
+with attack("waits for Argon2id's memory (its first blocks are a fast hash of the passcode) to be dumped, or swapped out where the programs may lock it (root, packaged mode)") as a:
+    v.lock()
+    flags = arena(v)
+    a.needs("lo" in flags or root(), "needs root, or a limit on locked memory that takes the whole of it")
+    a.works(not {"lo", "dd"} <= set(own), "this program's own memory shows neither flag")
+    a.came_out(not {"lo", "dd"} <= set(flags), f"its 256 MiB: VmFlags {' '.join(flags)} (lo: locked, dd: not dumped)")
+
+resource.setrlimit(resource.RLIMIT_MEMLOCK, (8 << 20, 8 << 20))  # as Debian gives it to users
+with attack("the same in bare mode, where a plain user may lock 8 MiB, on a machine that swaps", admitted=True) as a:
+    plain = Sample(user=65534 if root() else None, kdf="256,3", fill=False, recovery=False, env={"HF_TEST_SWAPS": "1", "HF_TEST_NO_MEMFD_SECRET": "1", "HF_TEST_DUMPABLE": "1"})
+    plain.open()
+    plain.lock()
+    flags = arena(plain)
+    a.came_out(flags and "lo" not in flags, f"its 256 MiB: VmFlags {' '.join(flags) or 'not seen'}: it may reach swap, and there a passphrase is worth its bits at the speed of a fast hash")
+    a.never("dd" not in flags, f"dumped: {'no' if 'dd' in flags else 'yes'}")
+    import element
+    tpm = element.Swtpm()
+    os.chmod(tpm.folder, 0o711), os.chmod(tpm.path, 0o666)
+    p = plain.run("create", os.path.join(plain.work, "short"), "--element", "tpm2", "--tcti", tpm.tcti, "--kdf", "256,3", "--no-recovery", "--passcode-fd", "0", given="314159")
+    a.never(p.returncode != 8, f"a code of six digits with a TPM: refused there (exit {p.returncode})")
+    plain.clean()
 
 with attack("looks for passcode, keys and content in what the programs leave outside the vault: state, sockets, logs, temporary files") as a:
     places = [v.state, os.path.join(v.work, "run"), os.path.join(v.vault, ".holdfast")]

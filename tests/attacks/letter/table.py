@@ -8,7 +8,7 @@ BEGIN, END = "<!-- attack book: written by `./attack --write` -->", "<!-- attack
 
 
 def place(result):
-    return "AL".index(result["row"][0]) * -1, int(result["row"][1:])
+    return -"AL".index(result["row"][0]), int(result["row"][1:]), result["demand"]
 
 
 def cell(text):
