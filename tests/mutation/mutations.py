@@ -52,7 +52,7 @@ m("the cipher's failure leaves bytes behind", "src/crypto/pagecipher.c", "      
 m("a page's tag is not set", "src/crypto/pagecipher.c", "update(cipher, sealed, out) && finish(cipher))\n        return HF_OK;", "update(cipher, sealed, out) && (finish(cipher) || 1))\n        return HF_OK;", "test_crypto")
 m("a wrap commits to no key", "src/crypto/committed.c", "    if (!hf_equal_ct(key->commitment, tag + TAG_LEN, COMMITMENT_LEN))\n        return false;\n", "", "test_crypto")
 m("points of low order are agreed with", "src/crypto/onepass.c", "    bool agreed = crypto_scalarmult(shared, scalar, peer) == 0;", "    bool agreed = crypto_scalarmult(shared, scalar, peer) <= 0;", "test_crypto")
-m("nonces repeat", "src/fs/worker.c", "worker->nonces + --worker->nonce_count * HF_GCM_NONCE_LEN", "worker->nonces + (worker->nonce_count - 1) * HF_GCM_NONCE_LEN", "test_content_cases")
+m("nonces repeat", "src/fs/worker.c", "worker->nonces + (size_t)--worker->nonce_count * HF_GCM_NONCE_LEN", "worker->nonces + (size_t)(worker->nonce_count - 1) * HF_GCM_NONCE_LEN", "test_content_cases")
 m("the keybag's checksum is not looked at", "src/format/keybag.c", "    if (crc32c(file.data, summed) != stored_u32(file.data + summed))", "    if (summed == 0)", "test_keybag")
 m("the keybag's MAC is not looked at", "src/enclave/keystore.c", "        if (!hf_equal_ct(mac, view.mac, sizeof mac))", "        if (0)", "e2e/enclave_flow.py")
 m("an older keybag is taken", "src/enclave/keystore.c", "    if (e->header.generation < e->element.generation)", "    if (0)", "e2e/enclave_flow.py")

@@ -19,7 +19,11 @@ with attack("a special filesystem: asks the true enclave of a locked vault for e
         keys = []
         for cls in (1, 2, 3):
             keys += [f"class {cls}"] if ask(pair.keys, CLASS_KEYS, struct.pack("<BI", cls, 0))[0] == OK else []
-            keys += [f"a fresh key of class {cls}"] if ask(pair.keys, MAKE, struct.pack("<BBB", cls, 1, 1))[0] == OK else []
+            made, body, _ = ask(pair.keys, MAKE, struct.pack("<BBB", cls, 1, 1))
+            if cls == 2 and made == OK:  # what arrives before the first unlock is sealed to a public key; the question is who opens it again
+                made, body, _ = ask(pair.keys, OPEN, b"\1" + body[:256])
+                made = made or body[0]
+            keys += [f"a fresh key of class {cls}"] if made == OK else []
         result, body, _ = ask(pair.keys, OPEN, b"\1" + page)
         return keys + (["a file's key"] if result == OK and body[0] == OK else [])
 

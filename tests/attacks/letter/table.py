@@ -79,6 +79,8 @@ for line in rows(results)[2:]:
     row, demand, verdicts = (part.strip() for part in line.split("|")[1:4])
     print(f"{row:<4} {demand[:78]:<79} {verdicts}")
 print()
+for said in (*ORDER, "GOT THROUGH"):
+    print(f"figure: attacks of the letter, {said.lower()} = {sum(r['verdict'] == said for r in results)} of {len(results)}")
 if "--write" in sys.argv[2:]:
     if any(r["verdict"] not in ORDER for r in results):
         sys.exit("not written: an attack got through, proves nothing or was skipped (run it as root)")
