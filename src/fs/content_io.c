@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "fs/content_page.h"
+#include "fs/sync.h"
 #include "keys/wipe.h"
 #include "os/disk.h"
 
@@ -440,7 +441,7 @@ enum hf_result hf_content_fsync(struct hf_content *content, bool attributes)
     if (attributes && content->header_due)
         HF_TRY(hf_content_put_header(content, hf_epoch));
     if (attributes) {
-        HF_TRY(hf_content_synced(content, hf_disk->fsync(content->fd)));
+        HF_TRY(hf_content_synced(content, hf_sync_whole(content->fd)));
         content->dynamic.durable = content->dynamic.size;
         return HF_OK;
     }

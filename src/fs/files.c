@@ -15,6 +15,7 @@
 #include "fs/morenames.h"
 #include "fs/settle.h"
 #include "fs/spool.h"
+#include "fs/sync.h"
 #include "fs/xattrs.h"
 #include "keys/wipe.h"
 #include "os/disk.h"
@@ -46,7 +47,7 @@ int hf_evidence_put(struct hf_node *file, enum hf_evidence_kind kind, const uint
         return -hf_errno(result);
     hf_evidence_add(&evidence, kind, tag, epoch);
     /* [CR-6] The tag is under the class's key: a header that names that key must be there before. */
-    int failed = content->class_epoch > hf_settled ? hf_disk->fdatasync(file->fd) : 0;
+    int failed = content->class_epoch > hf_settled ? hf_sync_data(file->fd) : 0;
     if (failed)
         return failed;
     content->class_epoch = 0;
@@ -312,7 +313,7 @@ int hf_file_rewrap(struct hf_node *file, unsigned class)
     if (!failed)
         failed = hf_xattr_rebind(file);
     if (!failed && (file->stale || file->evidence)) /* the new header knows no old name and no old attributes: what is must be durable */
-        failed = hf_disk->fsync(file->fd);
+        failed = hf_sync_whole(file->fd);
     if (!failed)
         hf_content_attr_is_durable(content);
     if (!failed)

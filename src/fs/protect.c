@@ -19,6 +19,7 @@
 #include "fs/fresh.h"
 #include "fs/keyring.h"
 #include "fs/settle.h"
+#include "fs/sync.h"
 #include "fs/treepart.h"
 #include "fs/worker.h"
 #include "fs/xattrs.h"
@@ -84,7 +85,7 @@ static int make_copy(struct hf_node *file, int dir_fd, unsigned class, const cha
     if (!failed)
         failed = hf_disk->futimens(fd, times);
     if (!failed)
-        failed = hf_disk->fsync(fd);
+        failed = hf_sync_whole(fd);
     return failed;
 }
 
@@ -117,6 +118,8 @@ static int raise_file(struct hf_node *file, unsigned class)
         hf_node_unhash(copy);
         hf_node_unplace(copy);
     }
+    if (!failed) /* an fsync of the new inode is to promise what the name stands for, also where a disk syncs inodes one by one */
+        failed = hf_sync_whole(dir_fd);
     hf_node_unref(copy);
     hf_dir_done(file->parent);
     hf_wipe(plain, sizeof plain);

@@ -21,7 +21,7 @@ void hf_dirty_again(struct hf_node *node);
 void hf_attr_moved(void);
 /* The epoch of changes made now. */
 uint32_t hf_epoch_now(void);
-/* Syncs the dirty files that were made in this directory and never synced. */
+/* Syncs the files and directories that were made in this directory and never synced. */
 HF_MUST_USE int hf_settle_children(struct hf_node *dir);
 uint64_t hf_dirty_count(void);
 /* Before a change, no lock held: when very many files wait for the settle (each holds its content and key in memory), waits a moment for it. */

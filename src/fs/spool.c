@@ -10,6 +10,7 @@
 #include "fs/keyring.h"
 #include "fs/settle.h"
 #include "fs/treepart.h"
+#include "fs/sync.h"
 #include "os/disk.h"
 
 static const char marker[] = ".holdfast/arrived";
@@ -27,7 +28,7 @@ int hf_spool_note(void)
     int fd = hf_disk->openat(root_fd(), marker, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return fd;
-    int failed = hf_disk->fsync(fd);
+    int failed = hf_sync_whole(fd);
     (void)hf_disk->close(fd);
     if (!failed)
         atomic_store(&noted, true);

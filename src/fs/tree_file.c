@@ -13,6 +13,7 @@
 #include "fs/settle.h"
 #include "fs/treepart.h"
 #include "fs/worker.h"
+#include "fs/sync.h"
 #include "os/disk.h"
 
 enum { STORE_MAX = 64 * 1024 };
@@ -160,7 +161,7 @@ int hf_tree_fsyncdir(uint64_t id)
         return fd;
     failed = hf_settle_children(dir);
     if (!failed)
-        failed = hf_disk->fsync(fd);
+        failed = hf_sync_whole(fd);
     hf_dir_done(dir);
     return failed;
 }

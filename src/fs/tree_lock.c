@@ -13,6 +13,7 @@
 #include "fs/scan.h"
 #include "fs/settle.h"
 #include "fs/spool.h"
+#include "fs/sync.h"
 #include "fs/treepart.h"
 #include "fs/worker.h"
 #include "keys/wipe.h"
@@ -35,7 +36,7 @@ static enum hf_result make_root_record(struct hf_node *root, struct hf_error *er
         if (!failed)
             failed = hf_dir_record_make(NULL, root->fd, HF_CLASS_AFTER_UNLOCK, "", &st, &record);
         if (!failed)
-            failed = hf_disk->fsync(root->fd);
+            failed = hf_sync_whole(root->fd);
     }
     return failed ? hf_fail(error, hf_result_from_errno(-failed), "the vault's root record cannot be made: %s", strerror(-failed)) : HF_OK;
 }

@@ -236,7 +236,7 @@ int hf_tree_create(uint64_t parent, const char *name, mode_t mode, int flags, co
     return failed;
 }
 
-/* What has no descriptor to change its owner by: a device, FIFO, socket or symlink that was just made. */
+/* What has no descriptor to change its owner by: a device, FIFO, socket or symlink that was just made. Where that fails it goes again. */
 static int give_by_name(struct hf_node *dir, int dir_fd, const char *name, struct hf_place *place, const struct hf_caller *caller, struct hf_entry *ret)
 {
     struct stat up;
@@ -249,7 +249,11 @@ static int give_by_name(struct hf_node *dir, int dir_fd, const char *name, struc
         failed = hf_disk->fchmodat(dir_fd, place->backing, place->st.st_mode & 07777);
     if (!failed)
         failed = hf_disk->fstatat(dir_fd, place->backing, &place->st);
-    return failed ? failed : hf_tree_entry(dir, name, place, ret);
+    if (!failed)
+        failed = hf_tree_entry(dir, name, place, ret);
+    if (failed && hf_disk->unlinkat(dir_fd, place->backing, 0) == 0)
+        hf_fresh_remove(dir, place->backing);
+    return failed;
 }
 
 /* A file that was made, but is not open. Takes the reference; file may be NULL. */
@@ -313,7 +317,9 @@ static int make_dir(struct hf_node *dir, int dir_fd, const char *name, struct hf
     node->dir.record = record;
     node->dir.loaded = true;
     node->class = record.class;
+    node->unsynced = true;
     pthread_mutex_unlock(&node->dir.lock);
+    hf_dirty(node);
     hf_fresh_put_dir(node, dir, place->backing, place->always);
     *ret = node;
     return 0;

@@ -17,6 +17,7 @@
 #include "fs/longlink.h"
 #include "fs/morenames.h"
 #include "fs/settle.h"
+#include "fs/sync.h"
 #include "fs/treepart.h"
 #include "keys/wipe.h"
 #include "os/disk.h"
@@ -144,11 +145,12 @@ static int unmark_dir(const struct side *side, int *ret_fd)
     int empty = hf_dir_is_empty(fd);
     int failed = empty < 0 ? empty : empty ? hf_lend(fd, 0700, &lent) : -ENOTEMPTY;
     if (!failed) {
-        hf_dir_record_forget_next(fd);
         failed = hf_disk->unlinkat(fd, ".hf", 0);
-        hf_lend_back(fd, lent);
         if (failed == -ENOENT)
             failed = 0;
+        if (!failed) /* last: it may be the true one */
+            hf_dir_record_forget_next(fd);
+        hf_lend_back(fd, lent);
     }
     if (failed)
         (void)hf_disk->close(fd);
@@ -225,6 +227,7 @@ struct mover {
     uint8_t new_slot[HF_SLOT_LEN];
     struct hf_dir_record record;
     int dir_fd;
+    bool next; /* the record was put: what an earlier change left there, when it could not be, is the true one and stays */
     char *room; /* for the node's new name: once the disk has it, nothing may fail any more */
 };
 
@@ -242,7 +245,7 @@ static int mover_prepare_file(struct mover *mover, bool over)
     if (!failed)
         failed = hf_slot_of(file, mover->to_dir, mover->to_name, mover->new_slot);
     if (!failed && over && file->unsynced && !disk_orders_renames(file->fd))
-        failed = hf_disk->fdatasync(file->fd);
+        failed = hf_sync_data(file->fd);
     if (!failed)
         failed = hf_evidence_put(file, HF_EVIDENCE_NAME, mover->new_slot);
     pthread_rwlock_unlock(&file->lock);
@@ -260,6 +263,7 @@ static int mover_prepare_dir(struct mover *mover)
     if (!failed)
         failed = hf_dir_record_next(dir, mover->dir_fd, mover->to_dir, mover->to_name, &st, dir->dir.record.class, dir->dir.record.flags,
                                     &mover->record);
+    mover->next = !failed;
     return failed;
 }
 
@@ -313,7 +317,7 @@ static void mover_finish(struct mover *mover, const char *backing, bool always, 
     if (mover->dir_fd >= 0) {
         if (done)
             hf_dir_record_commit(node, mover->dir_fd, &mover->record);
-        else
+        else if (mover->next)
             hf_dir_record_forget_next(mover->dir_fd);
         hf_dir_done(node);
     }
