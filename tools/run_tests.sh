@@ -57,6 +57,8 @@ all() {
     else echo "published vectors: skipped, HOLDFAST_VECTORS names no folder"; skipped=$((skipped + 1)); fi
     for t in tests/e2e/*.sh tests/e2e/*.py; do [ -x "$t" ] && script "$(basename "$t")" "$t" "$plain"; done
     script fuzz tests/fuzz/run.sh "$build"
+    script "malformed vaults" tests/bad/bad.py "$plain"
+    script "constant time" tests/ct/run.sh "$plain"
     script models tests/model/run.sh
     for t in tests/posix/*.py; do [ -x "$t" ] && script "posix: $(basename "$t")" "$t" "$plain"; done
     for t in tests/power/*.py; do [ -x "$t" ] && script "power: $(basename "$t")" "$t" "$plain"; done

@@ -56,6 +56,8 @@ enum hf_result cli_vault_path(struct cli_link *link, const char *vault, bool may
 {
     link->socket = link->secret = link->handed = -1;
     link->child.pidfd = -1;
+    if (!vault[0])
+        return hf_fail(error, HF_USAGE, "the vault's path is empty");
     if (realpath(vault, link->vault)) {
         read_public(link);
         return HF_OK;

@@ -15,7 +15,7 @@ enum hf_result hf_keystore_read(struct hf_keybag_view *ret, struct hf_error *err
     size_t len = 0;
     enum hf_result result = hf_file_read(HF_FD_ENCLAVE_DIR, "keybag", file, sizeof file, &len);
     if (result != HF_OK)
-        return hf_fail(error, result == HF_NOT_FOUND ? HF_GONE : result, "keybag (.holdfast/keybag): %s", hf_result_text(result));
+        return hf_fail(error, result == HF_NOT_FOUND ? HF_GONE : result == HF_TOO_LARGE ? HF_DAMAGED : result, "keybag (.holdfast/keybag): %s", hf_result_text(result));
     return hf_keybag_parse(HF_SPAN(file, len), ret, error);
 }
 

@@ -433,10 +433,17 @@ enum hf_result hf_content_truncate(struct hf_content *content, uint64_t size)
     return result;
 }
 
-enum hf_result hf_content_fsync(struct hf_content *content)
+enum hf_result hf_content_fsync(struct hf_content *content, bool attributes)
 {
     if (!content->keys)
         return HF_LOCKED;
+    if (attributes && content->header_due)
+        HF_TRY(hf_content_put_header(content, hf_epoch));
+    if (attributes) {
+        HF_TRY(hf_content_synced(content, hf_disk->fsync(content->fd)));
+        content->dynamic.durable = content->dynamic.size;
+        return HF_OK;
+    }
     HF_TRY(hf_content_sync_header(content));
     content->dynamic.durable = content->dynamic.size; /* on disk with the next header */
     return HF_OK;

@@ -28,7 +28,8 @@
 #pragma GCC poison memcmp strcpy sprintf
 
 enum { PATH_CAP = 4096, MESSAGE_MAX = 8192, RETRY_MS = 1000, NUDGE_MS = 20 };
-enum { DRAIN_MS = 9000 /* the supervisor kills us at ten seconds */, DROP_MS = 3000 };
+/* Together under the supervisor's 30 s (a suspend's 4 s are its own matter): a slow disk under load is no reason to end the vault. */
+enum { DRAIN_MS = 20000, DROP_MS = 8000 };
 
 enum state { NEW = 1, SERVING = 2, CLOSED = 4, FAILED = 8 /* START did not succeed: for good */ };
 
@@ -89,7 +90,7 @@ static enum hf_result on_lock(struct control *c, struct exchange *x)
         return HF_PROTOCOL;
     hf_gate_close(ENOKEY); /* what waits holds pages that are to be invalidated */
     /* Invalidation waits, unkillably, for a request that hangs; then only death ends it. */
-    hf_death_in(phase == 1 ? DRAIN_MS : DROP_MS);
+    hf_death_in(phase == 1 || how & HF_LOCK_DEEP ? DRAIN_MS : DROP_MS); /* a deep lock settles once more */
     int status = phase == 1 ? hf_tree_lock_drain(mask) : hf_tree_lock_drop(mask);
     bool wiped = phase == 1 || hf_worker_forget_all();
     hf_death_in(0);

@@ -396,6 +396,14 @@ int hf_node_place(struct hf_node *node, struct hf_node *parent, const char *back
     return 0;
 }
 
+void hf_node_place_in(struct hf_node *node, struct hf_node *parent, const char *backing, char *room)
+{
+    size_t len = strlen(backing) + 1;
+    memcpy(room, backing, len);
+    char *fits = realloc(room, len);
+    place(node, parent, fits ? fits : room);
+}
+
 void hf_node_unplace(struct hf_node *node)
 {
     place(node, NULL, NULL);

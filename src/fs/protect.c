@@ -80,7 +80,7 @@ static int make_copy(struct hf_node *file, int dir_fd, unsigned class, const cha
     if (!failed)
         failed = -hf_errno(hf_content_put_header((*ret)->content, hf_epoch_now()));
     if (!failed)
-        failed = -hf_errno(hf_content_fsync((*ret)->content));
+        failed = -hf_errno(hf_content_fsync((*ret)->content, false));
     if (!failed)
         failed = hf_disk->futimens(fd, times);
     if (!failed)

@@ -140,9 +140,7 @@ int hf_tree_fsync(uint64_t id, bool data_only)
     if (file->content->header_due)
         failed = put_header(file);
     if (!failed)
-        failed = -hf_errno(hf_content_fsync(file->content));
-    if (!failed && !data_only)
-        failed = hf_disk->fsync(file->fd); /* times, mode, owner */
+        failed = -hf_errno(hf_content_fsync(file->content, !data_only));
     hf_file_keep_mode(file);
     if (!failed)
         file->unsynced = false;

@@ -225,6 +225,7 @@ struct mover {
     uint8_t new_slot[HF_SLOT_LEN];
     struct hf_dir_record record;
     int dir_fd;
+    char *room; /* for the node's new name: once the disk has it, nothing may fail any more */
 };
 
 static int mover_prepare_file(struct mover *mover, bool over)
@@ -267,7 +268,9 @@ static int mover_prepare(struct mover *mover, bool over)
     struct side *from = mover->from;
     mover->dir_fd = -1;
     from->node = hf_node_get(&from->place.st, from->dir, from->place.backing, false);
-    if (!from->node)
+    if (from->node)
+        mover->room = malloc(HF_BACKING_MAX);
+    if (!mover->room)
         return -ENOMEM;
     switch (from->node->kind) {
     case HF_NODE_FILE:
@@ -297,10 +300,9 @@ static void mover_enter(const struct mover *mover, const char *backing, bool alw
 }
 
 /* After the rename; done: it happened. */
-static int mover_finish(struct mover *mover, const char *backing, bool always, bool done)
+static void mover_finish(struct mover *mover, const char *backing, bool always, bool done)
 {
     struct hf_node *node = mover->from->node;
-    int failed = 0;
     if (done && (node->kind == HF_NODE_FILE || node->kind == HF_NODE_LONG_LINK)) {
         pthread_rwlock_wrlock(&node->lock);
         hf_dirty(node);
@@ -316,12 +318,12 @@ static int mover_finish(struct mover *mover, const char *backing, bool always, b
         hf_dir_done(node);
     }
     if (done && (is_this_name(mover->from) || !node->parent)) {
-        int lost = hf_node_place(node, mover->to_dir, backing);
-        failed = failed ? failed : lost;
+        hf_node_place_in(node, mover->to_dir, backing, mover->room);
+        mover->room = NULL;
     }
+    free(mover->room);
     if (done)
         mover_enter(mover, backing, always);
-    return failed;
 }
 
 /* A link's target is sealed to its place: a new link comes, the old one goes. */
@@ -412,10 +414,8 @@ static int move(struct side *from, struct side *to, unsigned flags)
             failed = hf_disk->unlinkat(to->fd, to->place.backing, S_ISDIR(to->place.st.st_mode) ? AT_REMOVEDIR : 0);
         after_loss(to, strcmp(to->place.backing, target.backing) == 0);
     }
-    if (from->node) {
-        int late = mover_finish(&mover, target.backing, target.always, done);
-        failed = failed ? failed : late;
-    }
+    if (from->node)
+        mover_finish(&mover, target.backing, target.always, done);
     if (done)
         hf_place_side_remove(from->fd, from->place.backing);
     else if (!over && target.side[0])
@@ -444,9 +444,11 @@ static int exchange(struct side *a, struct side *b)
         hf_dirty(NULL);
         failed = hf_disk->renameat2(a->fd, a->place.backing, b->fd, b->place.backing, RENAME_EXCHANGE);
     }
-    int late = a->node ? mover_finish(&first, b->place.backing, b->place.always, !failed) : 0;
-    int later = b->node ? mover_finish(&second, a->place.backing, a->place.always, !failed) : 0;
-    return failed ? failed : late ? late : later;
+    if (a->node)
+        mover_finish(&first, b->place.backing, b->place.always, !failed);
+    if (b->node)
+        mover_finish(&second, a->place.backing, a->place.always, !failed);
+    return failed;
 }
 
 static int rename_once(uint64_t parent, const char *name, uint64_t new_parent, const char *new_name, unsigned flags)

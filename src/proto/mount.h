@@ -13,7 +13,7 @@
  * | ACCEPT  | u8 HF_ACCEPT_* | u16 n | n × string path below the mountpoint (PATHS) | PATHS: FINDING for each that was not; LIST: FINDING, severity 0, for each acceptance so far; u64 entries changed | u64 findings |
  * | CLOSE   | -                                                          | -    settles, HEAD_CLOSE; then the program ends when the connection to the kernel does |
  * CHECK and ROTATE stop when another request comes: they are answered first, HF_BUSY, then that request (ROTATE goes on where it was when it is sent again).
- * A LOCK that cannot end (9 s in phase 1, 3 s in phase 2: a request hangs and holds its pages) is the filesystem's death.
+ * A LOCK that cannot end (20 s in phase 1 and in a deep lock's phase 2, else 8 s: a request hangs and holds its pages) is the filesystem's death.
  * When the control or key channel ends: every key is dropped, every node invalidated, every request answered EIO, the mount detached (if permitted), exit.
  *
  * Node map (descriptor 7, shared with the supervisor): a memfd; word 0 is the highest node id in use, from word 1 on one bit per node id that may have pages or attributes in the kernel.

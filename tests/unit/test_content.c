@@ -361,7 +361,7 @@ static void step(void)
         TRACE("fsync\n");
         maybe_fail();
         long asked = sim_fail_at;
-        enum hf_result result = hf_content_fsync(content);
+        enum hf_result result = hf_content_fsync(content, false);
         if (may_have_failed(result, asked))
             break;
         CHECK_INT(result, HF_OK);
