@@ -143,7 +143,7 @@ static void seal(uint8_t *bytes, size_t len)
 
 size_t fuzz_seed(unsigned number, uint8_t *out)
 {
-    static const uint32_t lens[] = {32, 64, 320, 32, 4096};
+    static const uint32_t lens[] = {HF_INDEX_ENTRY_LEN, 2 * HF_INDEX_ENTRY_LEN, 10 * HF_INDEX_ENTRY_LEN, HF_INDEX_ENTRY_LEN, 85 * HF_INDEX_ENTRY_LEN};
     if (number > 4)
         return 0;
     out[0] = 0;
