@@ -110,7 +110,7 @@ uint64_t hf_node_count(void);
 void hf_node_trim(void);
 
 /* A regular file with exactly this mode may hold a symlink's target: its header says so. */
-#define HF_LONG_LINK_MODE 01000u
+#define HF_LONG_LINK_MODE 01600u
 /* As hf_node_get, of a file that is being made: its kind is known and nothing in it can be read yet. */
 struct hf_node *hf_node_get_new(const struct stat *st, enum hf_node_kind kind, struct hf_node *parent, const char *backing);
 

@@ -103,8 +103,8 @@ def exchanged_links(d):
     out += [get(renameat2, f"{d}/a", f"{d}/b", EXCHANGE), os.readlink(f"{d}/a"), get(renameat2, f"{d}/a", f"{d}/c", EXCHANGE), cat(f"{d}/a")]
     out += [get(renameat2, f"{d}/c", f"{d}/dir", EXCHANGE), os.readlink(f"{d}/dir"), get(os.rename, f"{d}/dir", f"{d}/c/in"), os.readlink(f"{d}/c/in")]
     put(f"{d}/odd", b"a mode of its own")
-    os.chmod(f"{d}/odd", 0o1000)
-    put(f"{d}/born odd", b"", mode=0o1000)
+    os.chmod(f"{d}/odd", 0o1600)
+    put(f"{d}/born odd", b"", mode=0o1600)
     return out
 
 
