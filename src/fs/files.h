@@ -16,7 +16,8 @@ void hf_file_keep_mode(const struct hf_node *file);
 /* In use, exclusively. The time of change follows also when the size is that already. */
 HF_MUST_USE int hf_file_truncate(struct hf_node *file, uint64_t size);
 
-/* An unlinked file that nobody has open lets go of everything at once: it may wait long for the kernel's forget or a settle. Takes the node's lock. */
+/* An unlinked file that the kernel has forgotten lets go of everything at once: it may wait long for a settle. (Not earlier: who has found it by its name may
+ * ask for it after the name went.) Takes the node's lock. */
 void hf_file_discard(struct hf_node *file);
 
 /* The three below: hf_ns held, the node's lock held exclusively. */

@@ -361,13 +361,23 @@ void hf_node_lookup_add(struct hf_node *node)
     pthread_mutex_unlock(&table);
 }
 
-void hf_node_lookup_drop(struct hf_node *node, uint64_t count)
+bool hf_node_lookup_drop(struct hf_node *node, uint64_t count)
 {
     pthread_mutex_lock(&table);
     node->lookups -= count < node->lookups ? count : node->lookups;
     if (node->id == HF_TREE_ROOT && node->lookups == 0)
         node->lookups = 1;
+    bool gone = node->lookups == 0 && node->unlinked;
     drop_if_unused(node);
+    return gone;
+}
+
+bool hf_node_in_kernel(struct hf_node *node)
+{
+    pthread_mutex_lock(&table);
+    bool is = node->lookups > 0;
+    pthread_mutex_unlock(&table);
+    return is;
 }
 
 static void place(struct hf_node *node, struct hf_node *parent, char *name)

@@ -94,7 +94,9 @@ struct hf_node *hf_node_find(ino_t ino);
 void hf_node_ref(struct hf_node *node);
 void hf_node_unref(struct hf_node *node);
 void hf_node_lookup_add(struct hf_node *node);
-void hf_node_lookup_drop(struct hf_node *node, uint64_t count);
+/* True: it is unlinked, and the kernel no longer knows it. */
+bool hf_node_lookup_drop(struct hf_node *node, uint64_t count);
+bool hf_node_in_kernel(struct hf_node *node);
 /* hf_ns held exclusively. A new place, or none that is known. */
 HF_MUST_USE int hf_node_place(struct hf_node *node, struct hf_node *parent, const char *backing);
 /* The same, which cannot fail: room (HF_BACKING_MAX bytes of the heap) becomes the node's. */

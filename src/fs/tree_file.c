@@ -89,12 +89,12 @@ void hf_tree_release(uint64_t id)
         file->opens--;
     bool idle = file->opens == 0, gone = file->unlinked;
     pthread_rwlock_unlock(&file->lock);
-    if (idle && gone)
-        hf_file_discard(file);
-    else if (idle)
+    if (idle && !gone) {
         hf_node_idle(file);
-    if (idle && !gone)
         hf_closing_note(file);
+    } else if (idle && file->class == HF_CLASS_UNLESS_OPEN && !hf_keyring_is_open(HF_CLASS_UNLESS_OPEN)) {
+        hf_file_discard(file);
+    }
 }
 
 ssize_t hf_tree_read(uint64_t id, uint64_t offset, size_t len, uint8_t *out)

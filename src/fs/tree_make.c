@@ -65,7 +65,7 @@ int hf_tree_entry(struct hf_node *dir, const char *plain, const struct hf_place 
         return -ENOMEM;
     int failed = S_ISREG(place->st.st_mode) && place->st.st_nlink > 1 ? check_further_name(node, dir, plain) : 0;
     if (failed) {
-        hf_node_lookup_drop(node, 1);
+        (void)hf_node_lookup_drop(node, 1);
         return failed;
     }
     ret->id = node->id;
@@ -97,8 +97,12 @@ int hf_tree_lookup(uint64_t parent, const char *name, struct hf_entry *ret)
 void hf_tree_forget(uint64_t id, uint64_t count)
 {
     struct hf_node *node = hf_node_of(id);
-    if (node)
-        hf_node_lookup_drop(node, count);
+    if (node) {
+        hf_node_ref(node);
+        if (hf_node_lookup_drop(node, count))
+            hf_file_discard(node);
+        hf_node_unref(node);
+    }
     hf_node_trim();
 }
 

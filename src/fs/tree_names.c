@@ -101,7 +101,8 @@ static void after_loss(struct side *side, bool taken)
         pthread_rwlock_wrlock(&node->lock);
         hf_more_remove(node);
         pthread_rwlock_unlock(&node->lock);
-        hf_file_discard(node);
+        if (!hf_node_in_kernel(node))
+            hf_file_discard(node);
     }
     if (last || is_this_name(side))
         hf_node_unplace(node);
@@ -369,6 +370,17 @@ static int move_link(struct side *from, struct side *to, const char *backing, un
     return hf_disk->unlinkat(from->fd, from->place.backing, 0);
 }
 
+/* Who found the file by its name may open it after another took the name: it always had one, so the kernel must not have to look again and again (ESTALE). */
+static void keep_for_finders(struct side *side)
+{
+    if (!is_file(side) || side->node->fd >= 0 || !hf_node_in_kernel(side->node))
+        return;
+    pthread_rwlock_wrlock(&side->node->lock);
+    if (hf_file_bind(side->node) != 0)
+        side->node->bound = false; /* what can't be opened goes all the same */
+    pthread_rwlock_unlock(&side->node->lock);
+}
+
 /* Makes room at the target: an empty directory loses its record, so that the disk's rename may replace it. */
 static int clear_target(struct side *from, struct side *to, int *ret_dir_fd)
 {
@@ -378,6 +390,7 @@ static int clear_target(struct side *from, struct side *to, int *ret_dir_fd)
         if (S_ISDIR(from->place.st.st_mode))
             return -ENOTDIR;
         before_loss(to);
+        keep_for_finders(to);
         return 0;
     }
     if (!S_ISDIR(from->place.st.st_mode))
