@@ -6,7 +6,7 @@ OK, FAILED, USAGE, WRONG, DELAYED, GONE, LOCKED, DAMAGED, REFUSED, UNREACHABLE =
 NO_SPACE, BUSY, PROTOCOL, UNSUPPORTED = 12, 15, 16, 18
 AUTO, SOFTWARE, TPM2 = 0, 1, 2
 EMPTY, ACTIVE, FINISHED, ERASED = range(4)
-passed = failed = 0
+passed = failed = skipped = 0
 
 
 def check(good, what):
@@ -17,8 +17,14 @@ def check(good, what):
     return good
 
 
+def skip(what):
+    global skipped
+    skipped += 1
+    print("skipped:", what, flush=True)
+
+
 def close():
-    print(f"{passed} passed, {failed} failed")
+    print(f"{passed} passed, {failed} failed, {skipped} skipped")
     raise SystemExit(failed != 0)
 
 
