@@ -28,9 +28,9 @@ HF_MUST_USE enum hf_result hf_tpm2_make_grant(struct hf_tpm2 *t, struct hf_tpm *
                                               struct hf_grant *ret, struct hf_error *error);
 HF_MUST_USE enum hf_result hf_tpm2_prove_present(struct hf_tpm2 *t, struct hf_tpm *tpm, const struct hf_tpm2_blob *blob, struct hf_error *error);
 HF_MUST_USE enum hf_result hf_tpm2_hand_over(const struct hf_tpm2_blob *blob, struct hf_grant *ret, struct hf_error *error);
-HF_MUST_USE enum hf_result hf_tpm2_drop_pin(struct hf_tpm2 *t, struct hf_tpm *tpm, const struct hf_tpm2_pin *pin, uint32_t counter, struct hf_error *error);
+enum hf_result hf_tpm2_drop_pin(struct hf_tpm2 *t, struct hf_tpm *tpm, const struct hf_tpm2_pin *pin, uint32_t counter, struct hf_error *error);
 /* Everything that the blob names, P first [EL-7]. Goes on after a failure and returns the first. */
-HF_MUST_USE enum hf_result hf_tpm2_drop_all(struct hf_tpm2 *t, struct hf_tpm *tpm, const struct hf_tpm2_blob *blob, struct hf_error *error);
+enum hf_result hf_tpm2_drop_all(struct hf_tpm2 *t, struct hf_tpm *tpm, const struct hf_tpm2_blob *blob, struct hf_error *error);
 
 /* tpm2_second.c: Q */
 /* Whether Q has counted anything, or is not what it was made to be [DU-4]. */

@@ -4,6 +4,7 @@
 
 #include <poll.h>
 
+#include "base/cleanup.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/random.h"
@@ -131,6 +132,7 @@ static enum hf_result replace(struct hf_enclave *e, struct decoy *d, struct hf_e
     HF_TRY(invent(e, d, error));
     HF_TRY(hf_link_decoy(e, &d->header, &d->release, &d->device_secret, error));
     hf_keystore_device_key(&d->device_secret, d->header.vault_id, &d->device_key);
+    (void)!hf_file_remove(HF_FD_ENCLAVE_DIR, "keybag", true); /* its bytes too, as far as the disk lets us */
     HF_TRY(hf_keystore_save(&d->header, &d->user, &d->device, &d->kek, &d->device_key, error));
     HF_TRY(hf_head_keep(&d->device_key, d->header.vault_id));
     return hf_link_status(e, error);
@@ -150,7 +152,7 @@ void hf_duress_burn(struct hf_enclave *e)
     e->burned = true;
     if (!stands) { /* as an erase that met a failure: the mark is there, and the next start tries again */
         if (hf_link_erase(e, &error) == HF_OK && hf_keystore_destroy() == HF_OK)
-            (void)!hf_file_remove(HF_FD_ENCLAVE_DIR, mark, true);
+            (void)!hf_file_remove(HF_FD_ENCLAVE_DIR, mark, false);
         (void)!hf_keystore_destroy();
         e->device = false;
         e->erased = true;
@@ -160,7 +162,7 @@ void hf_duress_burn(struct hf_enclave *e)
     e->header = d.header;
     e->device_keys = d.device;
     e->device_key = d.device_key;
-    (void)!hf_file_remove(HF_FD_ENCLAVE_DIR, mark, true);
+    (void)!hf_file_remove(HF_FD_ENCLAVE_DIR, mark, false);
 }
 
 void hf_duress_even_out(const struct hf_enclave *e, uint64_t asked_ms)

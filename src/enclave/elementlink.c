@@ -1,4 +1,5 @@
 #include "enclave/enclave.h"
+#include "proto/fields.h"
 
 #pragma GCC poison memcmp strcpy sprintf
 

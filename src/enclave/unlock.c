@@ -308,7 +308,7 @@ static const struct hf_seal_request kept = {.how = HF_SEAL_KEEP, .measure = HF_M
  * that Q has counted both are made anew. What keeps it from being done keeps nobody out: the keybag, or Q's count, still says that it is to be done. */
 static void settle_element(struct hf_enclave *e, struct trial *t)
 {
-    static const char unsettled[] = "the TPM's indices could not be made anew (a seal to the software before still stands); the next unlock tries again";
+    static const char unsettled[] = "the TPM's indices and seals could not be made anew; the next unlock tries again";
     struct hf_error error = {.result = HF_OK};
     uint64_t generation = e->header.generation;
     bool predicted = e->element.fit == HF_FIT_PREDICTED;

@@ -24,7 +24,7 @@ HF_MUST_USE int hf_settle_children(struct hf_node *dir);
 uint64_t hf_dirty_count(void);
 /* Before a change, no lock held: when very many files wait for the settle (each holds its content and key in memory), waits a moment for it. */
 void hf_settle_pace(void);
-/* HEAD_OPEN. */
-HF_MUST_USE enum hf_result hf_settle_start(uint8_t ret_tips[2 * HF_INDEX_TIP_LEN], struct hf_error *error);
+/* HEAD_OPEN. age: enum hf_head_age. */
+HF_MUST_USE enum hf_result hf_settle_start(uint8_t ret_tips[2 * HF_INDEX_TIP_LEN], uint8_t *ret_age, struct hf_error *error);
 
 #endif

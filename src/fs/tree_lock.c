@@ -16,6 +16,7 @@
 #include "keys/wipe.h"
 #include "os/disk.h"
 #include "os/file.h"
+#include "proto/keys.h"
 
 const struct hf_tree_kernel *hf_kernel;
 
@@ -42,8 +43,9 @@ enum hf_result hf_tree_start(int root_fd, void *nodes, const struct hf_tree_kern
     uint8_t tips[2 * HF_INDEX_TIP_LEN];
     hf_kernel = kernel;
     HF_TRY(hf_node_start(root_fd, nodes));
-    HF_TRY(hf_settle_start(tips, error));
-    HF_TRY(hf_fresh_start(root_fd, tips, no_freshness, error));
+    uint8_t age = HF_HEAD_NEWEST;
+    HF_TRY(hf_settle_start(tips, &age, error));
+    HF_TRY(hf_fresh_start(root_fd, tips, age, no_freshness, error));
     struct hf_node *root = hf_node_of(HF_TREE_ROOT);
     HF_TRY(make_root_record(root, error));
     pthread_rwlock_rdlock(&hf_ns);
@@ -152,7 +154,10 @@ static void forget_one(struct hf_node *node, void *arg)
 int hf_tree_lock_drop(uint32_t mask)
 {
     struct sweep sweep = {.mask = mask, .drop = true};
-    hf_keyring_drop(mask);
+    if (mask & HF_CLASS_BIT(HF_CLASS_ALWAYS)) /* erased by the duress passcode: nothing comes back */
+        hf_keyring_drop_all();
+    else
+        hf_keyring_drop(mask);
     hf_node_each(forget_one, &sweep);
     bool confirmed = hf_worker_forget_all();
     inval(&sweep);
