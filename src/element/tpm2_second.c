@@ -47,7 +47,6 @@ static enum hf_result decoy(struct hf_tpm2 *t, struct hf_tpm *tpm, const struct 
                             struct hf_error *error)
 {
     HF_TRY(destroy(t, tpm, error));
-    blob->before.used = blob->second_before.used = false;
     hf_random(ret->device.bytes, sizeof ret->device.bytes);
     HF_TRY(hf_tpm2_make_grant(t, tpm, auths, blob, ret, error));
     return hf_tpm2_hand_over(blob, ret, error);

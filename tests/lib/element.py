@@ -1,11 +1,13 @@
 """For tests: a real swtpm, a recording relay before it, and holdfast-element as a process on its socketpair."""
 import atexit, json, os, shutil, signal, socket, struct, subprocess, tempfile, threading, time
 
-HELLO, PROVISION, RELEASE, DEVICE, PREPARE, COMMIT, GENERATION, STATUS, ERASE, FRESH = range(0x0401, 0x040B)
+HELLO, PROVISION, RELEASE, DEVICE, PREPARE, COMMIT, GENERATION, STATUS, ERASE, FRESH, DECOY, HEAD = range(0x0401, 0x040D)
 OK, FAILED, USAGE, WRONG, DELAYED, GONE, LOCKED, DAMAGED, REFUSED, UNREACHABLE = range(10)
 NO_SPACE, BUSY, PROTOCOL, UNSUPPORTED = 12, 15, 16, 18
 AUTO, SOFTWARE, TPM2 = 0, 1, 2
 EMPTY, ACTIVE, FINISHED, ERASED = range(4)
+WHOLE = 5  # NV indices of a vault: C, G, H, P, Q
+NONE = bytes(32)  # Q's authorisation where a test has no use for it
 passed = failed = 0
 
 
@@ -171,7 +173,7 @@ def parse_status(body):
     failed, limit, retry, erases, generation, slot, since, m = struct.unpack_from("<IIIBQIIH", body, 8 + n)
     at = 8 + n + struct.calcsize("<IIIBQIIH")
     return {"kind": kind, "state": state, "hardware": hardware, "vendor": vendor, "failed": failed, "limit": limit, "retry": retry, "generation": generation,
-            "slot": slot, "since": since, "public": json.loads(body[at:at + m].decode()), **dict(zip(("fit", "predicted", "pcrs", "untouched"), struct.unpack_from("<BBII", body, at + m)))}
+            "slot": slot, "since": since, "public": json.loads(body[at:at + m].decode()), **dict(zip(("fit", "predicted", "pcrs", "untouched", "head_counted", "head", "stale", "pace"), struct.unpack_from("<BBIIBQBI", body, at + m)))}
 
 
 def values(pcrs):
@@ -213,21 +215,31 @@ class Element:
         body = self.vault + struct.pack("<IH", self.kind, len(tcti)) + tcti + struct.pack("<BH", creating, len(blob)) + blob
         return self.ask(HELLO, body)[0]
 
-    def provision(self, auth, limits, fresh=False):
+    def provision(self, auth, limits, fresh=False, second=NONE):
         extra = struct.pack("<IH", self.kind, len(self.tcti.encode())) + self.tcti.encode() if fresh else b""
-        result, body = self.ask(FRESH if fresh else PROVISION, auth + limits + extra)
+        result, body = self.ask(FRESH if fresh else PROVISION, auth + second + limits + extra)
         if result != OK:
             return result, None, None
         self.blob = body[70:70 + struct.unpack_from("<H", body, 68)[0]]
         return result, body[4:36], body[36:68]
 
-    def release(self, auth):
-        result, body = self.ask(RELEASE, auth)
+    def release(self, auth, second=None):
+        """self.duress then says whether Q took it."""
+        result, body = self.ask(RELEASE, auth + (second or os.urandom(32)))
+        self.duress = result != OK and body[-1:] == b"\1"
         return (OK, body) if result == OK else (result, None)
 
-    def prepare(self, auth, how=0, measure=KEEP, predicted=None):
+    def decoy(self):
+        result, body = self.ask(DECOY)
+        return (result, body[70:70 + struct.unpack_from("<H", body, 68)[0]]) if result == OK else (result, None)
+
+    def head(self, value, anew=False):
+        result, body = self.ask(HEAD, struct.pack("<BQ", anew, value))
+        return (OK, struct.unpack("<Q", body)[0]) if result == OK else (result, None)
+
+    def prepare(self, auth, how=0, measure=KEEP, predicted=None, second=NONE):
         """Returns (result, slot, S', blob'). The blob is not taken: that is the keybag's rename."""
-        result, body = self.ask(PREPARE, auth + struct.pack("<BI", how, measure) + values(predicted or {}))
+        result, body = self.ask(PREPARE, auth + second + struct.pack("<BI", how, measure) + values(predicted or {}))
         if result != OK:
             return result, None, None, None
         return result, struct.unpack_from("<I", body)[0], body[4:36], body[38:38 + struct.unpack_from("<H", body, 36)[0]]
