@@ -169,7 +169,7 @@ void hf_duress_even_out(const struct hf_enclave *e, uint64_t asked_ms)
 {
     if (e->header.element_kind != HF_ELEMENT_TPM2)
         return;
-    uint64_t until_ms = asked_ms + e->element.pace_ms + e->element.pace_ms / 2 + SPARE_MS;
+    uint64_t until_ms = asked_ms + 2 * (uint64_t)e->element.pace_ms + SPARE_MS;
     for (uint64_t now_ms = hf_clock_ms(); now_ms < until_ms; now_ms = hf_clock_ms())
         (void)poll(NULL, 0, (int)(until_ms - now_ms));
 }

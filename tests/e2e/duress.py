@@ -97,7 +97,7 @@ def guess(tpm, handle, auth):
 def decoy_cut():
     """[DU-7] power cut before every command of the decoy: P is gone or everything is as it was, and what is left goes by the erase that the mark asks for."""
     cuts = whole = 0
-    for at in range(1, 200):
+    for at in range(1, 200, 1 if LONG else 9):
         tpm = Swtpm()
         cutter = Cutter(tpm)
         relay = Relay(tpm, cutter)
@@ -131,9 +131,6 @@ def decoy_cut():
         relay.close()
         tpm.close()
         if not cutter.hit:
-            break
-        if not LONG and at > 8:
-            cutter = None
             break
     print(f"cuts of the decoy: {cuts}, of them {whole} before anything was destroyed")
 
@@ -244,7 +241,7 @@ def setting():
     p = Person(False)
     p.set(3, passcode=WRONG_ONE)
     check(p.status()["element"]["failed"] == 1, "a wrong passcode at `duress` is a try")
-    for near in (REAL, "314158", "31419", "3141599", "341159"):
+    for near in (REAL, "314158", "3141599", "341159"):
         p.set(8, duress=near, says="one slip")
     p.set(8, duress="31415", says="")
     p.set(2, duress="")
@@ -431,7 +428,7 @@ def killed():
         else:
             time.sleep(0.25 + rng.random() * 0.6)
         answered = child.poll() is not None
-        for pid in family(p):
+        for pid in family(p).values():
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
