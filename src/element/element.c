@@ -153,6 +153,15 @@ enum hf_result hf_element_step(struct hf_element *e, uint64_t generation, struct
     return by_tpm(e) ? hf_tpm2_step(&e->tpm2, generation, error) : hf_software_step(&e->software, generation);
 }
 
+enum hf_result hf_element_refresh(struct hf_element *e, const struct hf_duress_auth *duress, bool *ret_stale, struct hf_error *error)
+{
+    if (!by_tpm(e))
+        return HF_UNSUPPORTED;
+    HF_TRY(hf_tpm2_refresh_second(&e->tpm2, duress, error));
+    *ret_stale = e->tpm2.second_stale;
+    return HF_OK;
+}
+
 enum hf_result hf_element_step_head(struct hf_element *e, uint64_t value, bool anew, uint64_t *ret_count, struct hf_error *error)
 {
     if (!by_tpm(e))

@@ -38,6 +38,8 @@ HF_MUST_USE enum hf_result hf_element_prepare(struct hf_element *e, const struct
                                               const struct hf_seal_request *seal, struct hf_grant *ret, struct hf_error *error);
 HF_MUST_USE enum hf_result hf_element_commit(struct hf_element *e, uint32_t slot, struct hf_error *error);
 HF_MUST_USE enum hf_result hf_element_step(struct hf_element *e, uint64_t generation, struct hf_error *error);
+/* Q's count becomes 0, where it can: *ret_stale tells. */
+HF_MUST_USE enum hf_result hf_element_refresh(struct hf_element *e, const struct hf_duress_auth *duress, bool *ret_stale, struct hf_error *error);
 /* H; *ret_count: its value then. */
 HF_MUST_USE enum hf_result hf_element_step_head(struct hf_element *e, uint64_t value, bool anew, uint64_t *ret_count, struct hf_error *error);
 uint64_t hf_element_generation(const struct hf_element *e);

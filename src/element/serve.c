@@ -193,6 +193,18 @@ static enum hf_result on_generation(struct server *server, struct exchange *x)
     return HF_OK;
 }
 
+static enum hf_result on_refresh(struct server *server, struct exchange *x)
+{
+    struct hf_duress_auth duress;
+    bool stale = true;
+    hf_read_bytes(&x->in, duress.bytes, sizeof duress.bytes);
+    enum hf_result result = hf_reader_end(&x->in) != HF_OK ? HF_PROTOCOL : hf_element_refresh(&server->element, &duress, &stale, &x->error);
+    hf_duress_auth_wipe(&duress);
+    if (result == HF_OK)
+        hf_write_u8(&x->out, stale ? 1 : 0);
+    return result;
+}
+
 static enum hf_result on_head(struct server *server, struct exchange *x)
 {
     uint64_t count = 0;
@@ -232,6 +244,7 @@ static const struct rule {
     {HF_EL_ERASE, true, ANY, HF_PROTOCOL, on_erase},
     {HF_EL_FRESH, true, ANY, HF_PROTOCOL, on_fresh},
     {HF_EL_DECOY, true, ACTIVE | FINISHED, HF_GONE, on_decoy},
+    {HF_EL_REFRESH, true, ACTIVE, HF_GONE, on_refresh},
     {HF_EL_HEAD, true, ACTIVE | FINISHED, HF_GONE, on_head},
 };
 

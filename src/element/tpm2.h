@@ -61,7 +61,9 @@ HF_MUST_USE enum hf_result hf_tpm2_commit(struct hf_tpm2 *t, uint32_t slot, stru
 HF_MUST_USE enum hf_result hf_tpm2_step(struct hf_tpm2 *t, uint64_t generation, struct hf_error *error);
 /* H upward to value. anew: one that is gone is made again. HF_DAMAGED: it is gone. */
 HF_MUST_USE enum hf_result hf_tpm2_step_head(struct hf_tpm2 *t, uint64_t value, bool anew, struct hf_error *error);
-/* tpm2_second.c: after Q took a try: P and Q go, first of all; then as at provisioning, for a passcode that nobody knows, with P's count as it was [DU-6]. */
+/* tpm2_second.c: Q takes its own authorisation, so that its count is 0; second_stale tells whether it is as new. HF_REFUSED before a release. */
+HF_MUST_USE enum hf_result hf_tpm2_refresh_second(struct hf_tpm2 *t, const struct hf_duress_auth *duress, struct hf_error *error);
+/* After Q took a try: P and Q go, first of all; then as at provisioning, for a passcode that nobody knows, with P's count as it was [DU-6]. */
 HF_MUST_USE enum hf_result hf_tpm2_decoy(struct hf_tpm2 *t, struct hf_grant *ret, struct hf_error *error);
 HF_MUST_USE enum hf_result hf_tpm2_erase(struct hf_tpm2 *t, struct hf_error *error);
 /* From the last visit, without another. */

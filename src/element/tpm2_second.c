@@ -32,6 +32,19 @@ bool hf_tpm2_ask_second(struct hf_tpm2 *t, struct hf_tpm *tpm, const struct hf_d
            hf_pin_try(tpm, index, auth->bytes, &ignored) == HF_OK;
 }
 
+/* A PIN_FAIL index that takes its authorisation counts from 0 again. */
+enum hf_result hf_tpm2_refresh_second(struct hf_tpm2 *t, const struct hf_duress_auth *duress, struct hf_error *error)
+{
+    struct hf_tpm tpm;
+    if (!t->released)
+        return HF_REFUSED;
+    HF_TRY(hf_tpm_open(t->tcti, &tpm, error));
+    (void)hf_tpm2_ask_second(t, &tpm, duress);
+    enum hf_result result = hf_tpm2_look_at_second(t, &tpm, error);
+    hf_tpm_close(&tpm);
+    return result;
+}
+
 /* [DU-6] What the passcode opened goes before anything is made. */
 static enum hf_result destroy(struct hf_tpm2 *t, struct hf_tpm *tpm, struct hf_error *error)
 {

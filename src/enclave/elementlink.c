@@ -194,6 +194,20 @@ enum hf_result hf_link_step(struct hf_enclave *e, uint64_t generation, struct hf
     return finish(e, &body, result, error);
 }
 
+enum hf_result hf_link_refresh(struct hf_enclave *e, const struct hf_duress_auth *second, struct hf_error *error)
+{
+    uint8_t bytes[64];
+    struct hf_writer writer;
+    struct hf_reader body = {0};
+    hf_message_begin(&writer, bytes, sizeof bytes, HF_EL_REFRESH);
+    hf_write_bytes(&writer, second->bytes, sizeof second->bytes);
+    enum hf_result result = call(e, &writer, &body, error);
+    if (result == HF_OK)
+        e->element.second_stale = hf_read_bool(&body);
+    hf_wipe(bytes, sizeof bytes);
+    return finish(e, &body, result, error);
+}
+
 enum hf_result hf_link_head(struct hf_enclave *e, uint64_t value, bool anew, struct hf_error *error)
 {
     uint8_t bytes[16];

@@ -70,6 +70,8 @@ HF_MUST_USE enum hf_result hf_link_release(struct hf_enclave *e, const struct hf
 /* Fills slot and blob of header. */
 HF_MUST_USE enum hf_result hf_link_decoy(struct hf_enclave *e, struct hf_public_header *header, struct hf_release_secret *ret_release,
                                          struct hf_device_secret *ret_device, struct hf_error *error);
+/* Q is as new, or e->element.second_stale. */
+HF_MUST_USE enum hf_result hf_link_refresh(struct hf_enclave *e, const struct hf_duress_auth *second, struct hf_error *error);
 /* The head's counter upward to value; e->element has its count then. */
 HF_MUST_USE enum hf_result hf_link_head(struct hf_enclave *e, uint64_t value, bool anew, struct hf_error *error);
 /* PROVISION, or FRESH with kind and tcti. Fills slot and blob of header. measure: proto/element.h. */

@@ -304,14 +304,16 @@ static enum hf_result renew(struct hf_enclave *e, const struct hf_passcode *fres
 
 static const struct hf_seal_request kept = {.how = HF_SEAL_KEEP, .measure = HF_MEASURE_KEEP}, settled = {.how = HF_SEAL_PRESENT, .measure = HF_MEASURE_KEEP};
 
-/* [EL-19] The first unlock under predicted software: the seal to the software before goes, and with a new P whatever was copied of it. [DU-4] After a try
- * that Q has counted both are made anew. What keeps it from being done keeps nobody out: the keybag, or Q's count, still says that it is to be done. */
+/* [EL-19] The first unlock under predicted software: the seal to the software before goes, and with a new P whatever was copied of it. [DU-4] Q is to count
+ * from 0 again; where it can't (it is gone, or its tries were spent), both are made anew. What keeps it from being done keeps nobody out: the keybag, or Q's count, still says that it is to be done. */
 static void settle_element(struct hf_enclave *e, struct trial *t)
 {
     static const char unsettled[] = "the TPM's indices and seals could not be made anew; the next unlock tries again";
     struct hf_error error = {.result = HF_OK};
     uint64_t generation = e->header.generation;
     bool predicted = e->element.fit == HF_FIT_PREDICTED;
+    if (!predicted && e->element.second_stale)
+        (void)!hf_link_refresh(e, &t->user.duress, &error);
     if (!predicted && !e->element.second_stale)
         return;
     HF_CLEANUP(trial) struct trial before = {.d = t->d};

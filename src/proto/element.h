@@ -11,6 +11,7 @@
  * | STATUS     | -                                                               | status |
  * | ERASE      | -                                                               | -   S and D of both slots destroyed, durably, first of all |
  * | DECOY      | -                                                              | as PROVISION   only after a RELEASE that Q took: P and Q go first of all [DU-6] |
+ * | REFRESH    | Aq 32                                                           | u8 Q is stale still   (only after a RELEASE that succeeded in this process: Q takes its own authorisation, and its count is 0 [DU-4]) |
  * | HEAD       | u8 make it again when it is gone | u64 value                      | u64 count in force  H, upward alone |
  * | FRESH      | A 32 | Aq 32 | policy | u64 generation | u8 trusted | u32 measure | u32 kind | string tcti | as PROVISION: throws away whatever is there for this vault (recover) |
  * status = u32 kind | u8 state (hf_element_state) | u8 hardware | string vendor | u32 failed | u32 limit | u32 retry_after_s | u8 erases
@@ -44,7 +45,8 @@ enum hf_element_request {
     HF_EL_ERASE,
     HF_EL_FRESH,
     HF_EL_DECOY,
-    HF_EL_HEAD
+    HF_EL_HEAD,
+    HF_EL_REFRESH
 };
 
 enum hf_element_state { HF_ELEMENT_EMPTY = 0, HF_ELEMENT_ACTIVE = 1, HF_ELEMENT_FINISHED = 2 /* limit reached */, HF_ELEMENT_ERASED = 3 };

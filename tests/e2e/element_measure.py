@@ -314,10 +314,10 @@ def malformed():
         e.start()
         check(e.hello(blob=good[:cut]) == (DAMAGED if cut else OK), f"blob cut at {cut}: {e.text}")
     check(e.again(good) == OK and e.release(right) == (OK, secret) and e.status()["since"] == 0, "after all that the count is untouched")
-    whole = right + NONE + struct.pack("<BI", PREDICTED, KEEP) + values({11: image(1)})
-    for body in (whole[:64], whole[:65], whole[:-1], whole + b"\0", right + NONE + struct.pack("<BIH", 3, KEEP, 0), right + NONE + struct.pack("<BIH", PREDICTED, KEEP, 0),
-                 right + NONE + struct.pack("<BIH", KEEP_SEALS, 1, 0), right + NONE + struct.pack("<BIH", PRESENT, KEEP + 1, 0), right + NONE + struct.pack("<BI", PRESENT, KEEP) + values({7: image(1)}),
-                 right + NONE + struct.pack("<BIH", PREDICTED, KEEP, 0xffff)):
+    whole = right + NO_SECOND + struct.pack("<BI", PREDICTED, KEEP) + values({11: image(1)})
+    for body in (whole[:64], whole[:65], whole[:-1], whole + b"\0", right + NO_SECOND + struct.pack("<BIH", 3, KEEP, 0), right + NO_SECOND + struct.pack("<BIH", PREDICTED, KEEP, 0),
+                 right + NO_SECOND + struct.pack("<BIH", KEEP_SEALS, 1, 0), right + NO_SECOND + struct.pack("<BIH", PRESENT, KEEP + 1, 0), right + NO_SECOND + struct.pack("<BI", PRESENT, KEEP) + values({7: image(1)}),
+                 right + NO_SECOND + struct.pack("<BIH", PREDICTED, KEEP, 0xffff)):
         check(e.ask(PREPARE, body)[0] == PROTOCOL, f"a seal that is none ({len(body)} bytes): {e.text}")
     check(e.release(right) == (OK, secret) and indices(tpm) == WHOLE, "nothing was changed")
     e.close()

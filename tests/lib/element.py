@@ -1,13 +1,13 @@
 """For tests: a real swtpm, a recording relay before it, and holdfast-element as a process on its socketpair."""
 import atexit, json, os, shutil, signal, socket, struct, subprocess, tempfile, threading, time
 
-HELLO, PROVISION, RELEASE, DEVICE, PREPARE, COMMIT, GENERATION, STATUS, ERASE, FRESH, DECOY, HEAD = range(0x0401, 0x040D)
+HELLO, PROVISION, RELEASE, DEVICE, PREPARE, COMMIT, GENERATION, STATUS, ERASE, FRESH, DECOY, HEAD, REFRESH = range(0x0401, 0x040E)
 OK, FAILED, USAGE, WRONG, DELAYED, GONE, LOCKED, DAMAGED, REFUSED, UNREACHABLE = range(10)
 NO_SPACE, BUSY, PROTOCOL, UNSUPPORTED = 12, 15, 16, 18
 AUTO, SOFTWARE, TPM2 = 0, 1, 2
 EMPTY, ACTIVE, FINISHED, ERASED = range(4)
 WHOLE = 5  # NV indices of a vault: C, G, H, P, Q
-NONE = bytes(32)  # Q's authorisation where a test has no use for it
+NO_SECOND = bytes(32)  # Q's authorisation where a test has no use for it
 passed = failed = 0
 
 
@@ -83,7 +83,7 @@ class Swtpm:
     def tool(self, *words, data=None, cwd=None):
         """A tpm2-tools command; returns (exit status, output)."""
         done = subprocess.run(list(words), input=data, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=cwd or self.folder,
-                              env={"PATH": "/usr/bin:/bin:/usr/sbin", "TPM2TOOLS_TCTI": self.tcti, "TSS2_LOG": "all+NONE", "HOME": self.folder}, timeout=60)
+                              env={"PATH": "/usr/bin:/bin:/usr/sbin", "TPM2TOOLS_TCTI": self.tcti, "TSS2_LOG": "all+NO_SECOND", "HOME": self.folder}, timeout=60)
         return done.returncode, done.stdout.decode(errors="replace")
 
     def close(self):
@@ -215,7 +215,7 @@ class Element:
         body = self.vault + struct.pack("<IH", self.kind, len(tcti)) + tcti + struct.pack("<BH", creating, len(blob)) + blob
         return self.ask(HELLO, body)[0]
 
-    def provision(self, auth, limits, fresh=False, second=NONE):
+    def provision(self, auth, limits, fresh=False, second=NO_SECOND):
         extra = struct.pack("<IH", self.kind, len(self.tcti.encode())) + self.tcti.encode() if fresh else b""
         result, body = self.ask(FRESH if fresh else PROVISION, auth + second + limits + extra)
         if result != OK:
@@ -233,11 +233,16 @@ class Element:
         result, body = self.ask(DECOY)
         return (result, body[70:70 + struct.unpack_from("<H", body, 68)[0]]) if result == OK else (result, None)
 
+    def refresh(self, second):
+        """(result, Q is stale still)"""
+        result, body = self.ask(REFRESH, second)
+        return result, body == b"\1" if result == OK else None
+
     def head(self, value, anew=False):
         result, body = self.ask(HEAD, struct.pack("<BQ", anew, value))
         return (OK, struct.unpack("<Q", body)[0]) if result == OK else (result, None)
 
-    def prepare(self, auth, how=0, measure=KEEP, predicted=None, second=NONE):
+    def prepare(self, auth, how=0, measure=KEEP, predicted=None, second=NO_SECOND):
         """Returns (result, slot, S', blob'). The blob is not taken: that is the keybag's rename."""
         result, body = self.ask(PREPARE, auth + second + struct.pack("<BI", how, measure) + values(predicted or {}))
         if result != OK:
