@@ -1,8 +1,8 @@
 #!/bin/bash
 # The CLI on a closed vault, all programs real: create, status, wrong tries and their limit, passcode, recover, erase. cli_closed.sh BUILD
 set -u
-hf=$(cd "$1" && pwd)/src/holdfast
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
+mkdir "$work/bin"; cp "$1"/src/holdfast "$1"/src/holdfast-{super,enclave,element,fs} "$work/bin"; hf=$work/bin/holdfast # copies: what is left running is known by its path
 export XDG_STATE_HOME=$work/state XDG_RUNTIME_DIR=$work/run; mkdir -m 700 "$work/state" "$work/run"
 passed=0; failed=0; v=$work/vault
 expect() { # STATUS COMMAND…
@@ -47,7 +47,7 @@ $q"
 expect 0 "$hf" erase "$v" --yes
 expect 5 "$hf" passcode "$v" --passcode-fd 0 --new-passcode-fd 0 <<<"$q
 $p"
-for i in 1 2 3 4 5 6 7 8 9 10; do pgrep -f "^$(dirname "$hf")/holdfast-" >/dev/null || break; sleep 0.2; done
-if pgrep -f "^$(dirname "$hf")/holdfast-" >/dev/null; then failed=$((failed + 1)); echo "FAILED: a program was left running"; else passed=$((passed + 1)); fi
+for i in 1 2 3 4 5 6 7 8 9 10; do pgrep -f "^$work/bin/holdfast-" >/dev/null || break; sleep 0.2; done
+if pgrep -f "^$work/bin/holdfast-" >/dev/null; then failed=$((failed + 1)); echo "FAILED: a program was left running"; else passed=$((passed + 1)); fi
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]

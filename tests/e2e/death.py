@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# runs alone: dead within a second
 """Death is lock: each program killed while files are open, mapped and dirty [CH-7]; and what a program of the same user can do. death.py BUILD"""
 import array, os, random, shutil, signal, socket, struct, subprocess, sys, time
 
@@ -213,6 +214,16 @@ def intruder():
         return replies
 
     check(talk(USER - 1, [(struct.pack("<H", 0x0106), 0)]) is None, "another user cannot connect")
+    ask_status = [(struct.pack("<HH", 0x0106, len(v.vault)) + v.vault.encode(), 0)]
+    way = (v.work, os.path.dirname(run), run, path)
+    modes = [os.stat(part).st_mode & 0o777 for part in way]
+    for part in way: # whoever opens the way for all is still the only one who is served
+        os.chmod(part, 0o666 if part == path else 0o755)
+    replies = talk(USER - 1, ask_status)
+    check(replies is not None and all(r in (b"", b"timeout") for r in replies), f"another user who can connect is not served: {replies}")
+    check(len(talk(0, ask_status)[0]) > 4, "root is, as everywhere")
+    for part, mode in zip(way, modes):
+        os.chmod(part, mode)
     # [CH-4] verbs of the table alone; the numbers of other channels (control 02xx, keys 03xx, element 04xx, mount 05xx) mean nothing here
     foreign = [struct.pack("<H", base + n) for base in (0x0200, 0x0300, 0x0400, 0x0500) for n in range(16)] + [struct.pack("<H", 0x01FF), struct.pack("<H", 0)]
     replies = talk(USER, [(m, 0) for m in foreign])

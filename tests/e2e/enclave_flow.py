@@ -6,7 +6,7 @@ from programs import DAMAGED, GONE, LOCKED, OK, PROTOCOL, REFUSED, WRONG, Pair, 
 
 build = os.path.join(os.path.abspath(sys.argv[1]), "src")
 START, CREATE, UNLOCK, LOCK, PASSCODE, RECOVER, NEW_RECOVERY, ROTATE, ERASE, STATUS = range(0x0201, 0x020B)
-INFO, CLASS_KEYS, MAKE, OPEN = range(0x0301, 0x0305)
+INFO, CLASS_KEYS, MAKE, OPEN, REWRAP, HEAD_OPEN, HEAD_SETTLE, HEAD_CLOSE = range(0x0301, 0x0309)
 PASS, OTHER = b"correct horse battery staple otter lamp", b"seven brass kettles under a wide river"
 
 
@@ -108,6 +108,24 @@ check(v.ask(v.keys, OPEN, b"\1" + headers[3][0])[1][:1] == b"\0", "after-unlock 
 # [CH-1] nothing that the table does not list, on neither channel; no verb of one channel on the other
 for channel, kind in ((v.keys, UNLOCK), (v.keys, STATUS), (v.control, MAKE), (v.control, 0x0299), (v.keys, 0x0399)):
     check(v.ask(channel, kind)[0] == PROTOCOL, f"{kind:#x} is refused")
+# [FR-6] [CR-1] the head goes forward alone, and only the enclave's own is believed
+head = os.path.join(folder, "head")
+check(v.ask(v.keys, HEAD_SETTLE, struct.pack("<I", 1) + bytes(64))[0] == PROTOCOL, "no settle before the head is open")
+result, body, text = v.ask(v.keys, HEAD_OPEN)
+check(result == OK and struct.unpack_from("<IB", body) == (0, 1), f"a new head: {result} {text}")
+check(v.ask(v.keys, HEAD_SETTLE, struct.pack("<I", 7) + b"t" * 64)[0] == OK, "a settle")
+for epoch in (7, 6, 0):
+    check(v.ask(v.keys, HEAD_SETTLE, struct.pack("<I", epoch) + b"u" * 64)[0] == PROTOCOL, f"epoch {epoch} does not follow 7")
+check(v.ask(v.keys, HEAD_CLOSE, struct.pack("<I", 6))[0] == PROTOCOL and v.ask(v.keys, HEAD_CLOSE, struct.pack("<I", 8))[0] == OK, "it closes behind its last settle")
+good_head = open(head, "rb").read()
+for at in range(len(good_head)):
+    open(head, "wb").write(good_head[:at] + bytes([good_head[at] ^ 1]) + good_head[at + 1:])
+    result, _, text = v.ask(v.keys, HEAD_OPEN)
+    check(result == DAMAGED, f"head, byte {at}: {result} {text}")
+open(head, "wb").write(good_head)
+result, body, text = v.ask(v.keys, HEAD_OPEN)
+check(result == OK and struct.unpack_from("<IB", body) == (8, 3) and body[5:] == b"t" * 64, f"the true one opens: {result} {text}")
+
 old = open(bag, "rb").read()
 check(v.secret(PASSCODE, b"", b"\1" + PASS, b"\2" + OTHER)[0] == OK, "the passcode changes")
 v.close()
@@ -117,11 +135,24 @@ check(v.ask(v.control, START)[0] == OK, "start after the change")
 check(v.unlock(PASS) == WRONG, "the old passcode is refused")
 check(v.unlock(OTHER) == OK, "the new one opens")
 check(v.ask(v.keys, OPEN, b"\1" + headers[3][0])[1][:1] == b"\0", "an old file opens")
+before_rotation = open(bag, "rb").read()
+check(v.ask(v.control, ROTATE, b"\0")[0] == OK, "a rotation, which leaves the element's slot as it is")
 v.close()
 
 # [KB-3] the older keybag, [KB-2] any flipped byte: refused at the start, and no try is spent
 good = open(bag, "rb").read()
-wrong = [(old, "older")] + [(good[:i] + bytes([good[i] ^ 0x40]) + good[i + 1:], f"byte {i}") for i in range(0, len(good), 97)] + [(good[:n], f"cut {n}") for n in range(0, len(good), 301)]
+def summed(content):
+    """With a right checksum (CRC-32C), as who changes it on purpose would give it."""
+    crc = 0xFFFFFFFF
+    for byte in content[:-4]:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return content[:-4] + (crc ^ 0xFFFFFFFF).to_bytes(4, "little")
+
+
+check(summed(good) == good, "the checksum is what this test takes it for")
+wrong = [(old, "older"), (before_rotation, "older, of the same slot")] + [(summed(good[:i] + bytes([good[i] ^ 0x40]) + good[i + 1:]), f"byte {i}, summed again") for i in range(10, len(good) - 4, 89)] + [(good[:i] + bytes([good[i] ^ 0x40]) + good[i + 1:], f"byte {i}") for i in range(0, len(good), 97)] + [(good[:n], f"cut {n}") for n in range(0, len(good), 301)]
 for content, what in wrong:
     open(bag, "wb").write(content)
     v = Vault(folder, state)

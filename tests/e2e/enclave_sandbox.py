@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""[PR-4] The running enclave, held to its sandbox: system calls that are injected into it (ptrace, as root: none of the same user could) to reach another file,
-a socket or a program are refused or kill it. What it calls by itself: enclave_syscalls.py. enclave_sandbox.py BUILD"""
-import ctypes, os, platform, re, shutil, signal, socket, struct, subprocess, sys, tempfile, time
+"""[PR-4] The running enclave and filesystem, held to their sandboxes: system calls that are injected into them (ptrace, as root: none of the same user could) to reach
+another file, a socket or a program are refused or kill. What it calls by itself: enclave_syscalls.py. enclave_sandbox.py BUILD"""
+import os, platform, re, shutil, subprocess, sys, tempfile
 
 import programs
+from inject import Injected
 from programs import ask, check, finish, skip
 
 if os.geteuid() != 0 or platform.machine() != "x86_64":
@@ -29,7 +30,6 @@ class Running:
         self.process = programs.start(os.path.join(build, "holdfast-super"), [theirs.fileno()], env)
         theirs.close()
         self.end.settimeout(60)
-        until = time.monotonic() + 20
         result = ask(self.end, OWN_STATUS, programs.string(vault))
         check(result[0] == 0, f"the vault starts: {result[2]}")
         children = open(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read().split()
@@ -46,56 +46,12 @@ bare, packaged = source[:source.index("hf_enclave_confine")].split("/* Packaged 
 permitted = set(re.findall(r"ANY\((\w+)\)", bare)) - {"name"}
 check(45 > len(permitted) > 20 and not permitted & {"socket", "connect", "execve", "clone", "fork", "open", "ptrace", "bind", "sendto"}, f"the list: {sorted(permitted)}")
 
-libc = ctypes.CDLL(None, use_errno=True)
-libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
-libc.ptrace.restype = ctypes.c_long
-PEEK, POKE, CONT, GETREGS, SETREGS, ATTACH, DETACH = 2, 5, 7, 12, 13, 16, 17
-REGISTERS = "r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs eflags rsp ss fs_base gs_base ds es fs gs".split()
-
-
-class Registers(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_ulonglong) for name in REGISTERS]
-
-
-def ptrace(request, pid, address=0, data=0):
-    ctypes.set_errno(0)
-    result = libc.ptrace(request, pid, address, data)
-    if ctypes.get_errno():
-        raise OSError(ctypes.get_errno(), f"ptrace {request}")
-    return result
-
-
 def inject(number, *arguments, text=b""):
-    """The result of one system call made by a fresh enclave, or the signal that it dies of. An argument "text" points to the text."""
+    """In a fresh enclave."""
     v = Running()
-    pid = v.enclave
-    ptrace(ATTACH, pid)
-    os.waitpid(pid, 0x40000000)  # __WALL
-    registers = Registers()
-    ptrace(GETREGS, pid, 0, ctypes.addressof(registers))
-    maps = [(int(a, 16), int(b, 16), mode, name) for a, b, mode, name in re.findall(r"(\w+)-(\w+) (\S+) \S+ \S+ \S+ *(.*)", open(f"/proc/{pid}/maps").read())]
-    data = next(a for a, b, mode, name in maps if mode.startswith("rw") and "libc" in name)
-    code = next(a for a, b, mode, name in maps if mode.startswith("r-x") and "libc" in name)
-    for at in range(0, len(text) + 1, 8):
-        ptrace(POKE, pid, data + at, int.from_bytes((text + b"\0" * 16)[at:at + 8], "little"))
-    ptrace(POKE, pid, code, int.from_bytes(b"\x0f\x05\xcc\x90\x90\x90\x90\x90", "little"))  # syscall; int3
-    registers.rip, registers.rax, registers.orig_rax = code, number, 2 ** 64 - 1
-    for name, value in zip(("rdi", "rsi", "rdx", "r10", "r8", "r9"), arguments):
-        setattr(registers, name, data if value == "text" else value & (2 ** 64 - 1))
-    ptrace(SETREGS, pid, 0, ctypes.addressof(registers))
-    ptrace(CONT, pid)
-    _, status = os.waitpid(pid, 0x40000000)
-    outcome = None
-    if os.WIFSTOPPED(status) and os.WSTOPSIG(status) == signal.SIGTRAP:
-        ptrace(GETREGS, pid, 0, ctypes.addressof(registers))
-        outcome = ctypes.c_longlong(registers.rax).value
-    elif os.WIFSTOPPED(status):
-        outcome = signal.Signals(os.WSTOPSIG(status)).name
-    elif os.WIFSIGNALED(status):
-        outcome = signal.Signals(os.WTERMSIG(status)).name
-    if os.WIFSTOPPED(status):  # the tracer buries first
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0x40000000)
+    enclave = Injected(v.enclave)
+    outcome = enclave.call(number, *arguments, text=text)
+    enclave.end()
     v.close()
     return outcome
 
@@ -119,4 +75,24 @@ for name, (number, *arguments) in forbidden.items():
     check(got == "SIGSYS", f"{name} kills the enclave: {got}")
 check(subprocess.run([os.path.join(build, "holdfast"), "erase", vault, "--yes"], env=env, stdout=subprocess.DEVNULL).returncode == 0, "the vault is still whole enough to erase")
 shutil.rmtree(work)
+
+# The filesystem lives on with what it is refused: a list of what is denied, and the vault's folder alone.
+from vaultlib import Vault, within
+v = Vault(sys.argv[1])
+v.open()
+fs = Injected(v.pids()["holdfast-fs"])
+check(fs.call(39) > 1, "getpid, permitted, is answered")
+denied = {"socket(AF_UNIX)": (41, 1, 1, 0), "socket(AF_INET)": (41, 2, 1, 0), "connect": (42, 5, 0, 0), "bind": (49, 5, 0, 0), "accept4": (288, 3, 0, 0, 0), "execve": (59, "text", 0, 0), "fork": (57,),
+          "ptrace": (101, 16, os.getpid(), 0, 0), "process_vm_readv": (310, os.getpid(), 0, 0, 0, 0), "pidfd_open": (434, os.getpid(), 0), "pidfd_getfd": (438, 3, 0, 0), "mount": (165, 0, 0, 0, 0, 0),
+          "unshare": (272, 0x10000000), "setns": (308, 3, 0), "io_uring_setup": (425, 1, 0), "bpf": (321, 0, 0, 0), "perf_event_open": (298, 0, 0, 0, 0, 0), "open_by_handle_at": (304, 3, 0, 0),
+          "setuid": (105, 1), "keyctl": (250, 0, 0, 0, 0, 0)}
+for name, (number, *arguments) in denied.items():
+    got = fs.call(number, *arguments, text=b"/bin/sh")
+    check(got == -1, f"{name} is refused to the filesystem: {got}")
+for path in (b"/etc/passwd", os.path.join(v.work, "state").encode(), b"/proc/self/mem", b"/dev/null"):
+    got = fs.call(openat, AT_FDCWD, "text", 0o200000 if path.endswith(b"state") else 0, text=path)
+    check(got == -EACCES, f"openat {path} is refused to the filesystem: {got}")
+check(fs.call(openat, AT_FDCWD, "text", 0o101, 0o600, text=os.path.join(v.work, "new").encode()) == -EACCES and not os.path.exists(os.path.join(v.work, "new")), "it makes nothing elsewhere")
+fs.end()
+check(within(10, lambda: not v.running() and not v.mounted()), f"its death is lock: {v.running()}")
 finish()

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# runs alone: an erasing's time
 """Erase on a mounted, busy vault, and killed at any instant [ER-1] [ER-2] [ER-3]. erase.py BUILD (HF_LONG=1: hundreds of kills)"""
 import os, random, shutil, signal, subprocess, sys, threading, time
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# runs alone: times of status and lock
 """What must hold when a vault is locked, on the real mount: descriptors, mappings, cached pages, names, load, memory. lock.py BUILD"""
 import hashlib, os, signal, stat, struct, subprocess, sys, threading, time
 
@@ -86,7 +87,7 @@ def locked_files(*more):
     for each in (shared, private, dirty, tail_map):
         each.close()
     v.close()
-    check(not v.running() and not v.mounted(), "after close nothing runs and nothing is mounted")
+    check(within(10, lambda: not v.running() and not v.mounted()), "after close nothing runs and nothing is mounted")
     v.clean()
 
 
@@ -142,7 +143,7 @@ def before_first_unlock():
     """open --locked: of the root only what has class always."""
     v = Vault(BUILD)
     v.must("open", v.vault, v.mnt, "--locked", want=6) # there is nothing in it yet, not even a root
-    check(not v.running() and not v.mounted(), "a vault that was never open is not opened locked")
+    check(within(10, lambda: not v.running() and not v.mounted()), "a vault that was never open is not opened locked")
     v.open()
     put(v.path("motd"), b"for all")
     v.must("protect", "--class", "always", v.path("motd"))
@@ -404,7 +405,7 @@ def in_memory():
     os.pread(fd, 100, 0)
     os.close(fd)
     v.close()
-    check(not v.running(), "after close no program is left")
+    check(within(10, lambda: not v.running()), "after close no program is left")
     v.clean()
     shutil.rmtree(log_dir)
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# runs alone: times of locks under load
 """Locks under the loads that people have: a hundred open files, fio, git gc, SQLite in WAL mode, a build; and its time by the number of files that are not
 open. Nothing acknowledged is lost, reads fail cleanly, what was interrupted is whole after the unlock. locks_at_work.py BUILD (HF_LONG=1: 50 times each, 100,000 files)"""
 import errno, os, sqlite3, statistics, subprocess, sys, tempfile, threading, time

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# runs alone: times of answers
 """The supervisor serves lock, close, status, the grace timer and the death of programs at once, whatever else is under way. Everything is real but
 the filesystem (mock_fs.py). super_loop.py BUILD"""
 import atexit, json, os, re, shutil, signal, socket, struct, subprocess, sys, tempfile, time

@@ -178,6 +178,67 @@ TEST(a_used_up_generation)
     hf_content_free(&file);
 }
 
+/* [FC-6] A nonce that came twice under one key would give both pages away. */
+TEST(no_nonce_comes_twice)
+{
+    enum { WRITES = 400, SEEN = 2 * WRITES };
+    static uint8_t seen[SEEN][HF_GCM_NONCE_LEN];
+    struct hf_content *file = NULL;
+    struct hf_page_head head;
+    unsigned count = 0;
+    make_settled(0, &file, 9000);
+    for (unsigned i = 0; i < WRITES; i++) {
+        CHECK_INT(hf_content_write(file, 4000, pattern + 4000, 10), HF_OK); /* the same bytes, so that nothing else differs */
+        CHECK_INT(hf_content_put_header(file, hf_epoch), HF_OK);
+        for (unsigned page = 0; page < 2; page++) {
+            hf_page_head_parse(sim_files[0]->now.pages[page] + (page == 0 ? HF_HEAD_OFFSET : 0), &head);
+            for (unsigned k = 0; k < count; k++) {
+                if (!CHECK(memcmp(seen[k], head.nonce, sizeof head.nonce) != 0))
+                    return;
+            }
+            memcpy(seen[count++], head.nonce, sizeof head.nonce);
+        }
+    }
+    CHECK_INT(count, SEEN);
+    hf_content_free(&file);
+}
+
+/* [KW-1] A header whose key opens everything, but is not the one that the header commits to. */
+TEST(another_key_than_the_committed_one)
+{
+    struct hf_content *file = NULL;
+    make_settled(0, &file, 9000);
+    CHECK_INT(read_state(&sim_files[0]->now), HF_OK);
+    file->s[HF_STATIC_LEN - 1] ^= 1; /* the commitment's last byte; all that is authenticated is made with it */
+    CHECK_INT(hf_file_static_parse(file->s, &file->header), HF_OK);
+    CHECK_INT(hf_content_put_header(file, hf_epoch), HF_OK);
+    CHECK_INT(read_state(&sim_files[0]->now), HF_DAMAGED);
+    file->s[HF_STATIC_LEN - 1] ^= 1;
+    CHECK_INT(hf_file_static_parse(file->s, &file->header), HF_OK);
+    CHECK_INT(hf_content_put_header(file, hf_epoch), HF_OK);
+    CHECK_INT(read_state(&sim_files[0]->now), HF_OK);
+    hf_content_free(&file);
+}
+
+/* [CR-3] In a window too a page that was promised is an error when it does not open, and never the file's end. */
+TEST(a_promised_page_is_never_cut)
+{
+    struct hf_content *file = NULL;
+    static struct sim_state bad;
+    make_settled(0, &file, 10000);
+    CHECK_INT(hf_content_put_header(file, hf_epoch), HF_OK);
+    CHECK(file->dynamic.epoch > hf_settled && file->dynamic.durable == 10000);
+    CHECK_INT(read_state(&sim_files[0]->now), HF_OK);
+    for (unsigned page = 1; page <= 2; page++) {
+        bad = sim_files[0]->now;
+        bad.pages[page][100] ^= 1;
+        CHECK_INT(read_state(&bad), HF_DAMAGED);
+        memset(bad.pages[page], 0, SIM_PAGE);
+        CHECK_INT(read_state(&bad), HF_DAMAGED);
+    }
+    hf_content_free(&file);
+}
+
 TEST(label_and_locked)
 {
     struct hf_content *file = NULL, *label = NULL;

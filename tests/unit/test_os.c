@@ -225,6 +225,90 @@ TEST(file_replace_with_each_call_failing)
     remove_dir(path, dir);
 }
 
+static int flaky_mkdirat(int dir, const char *name, mode_t mode)
+{
+    return fails_now() ? -EIO : hf_disk_kernel.mkdirat(dir, name, mode);
+}
+
+/* [KB-1] Names that come and go are durable when it is said that they are: the directory's fsync is the last call but for the opening. */
+TEST(remove_and_dir_open_with_each_call_failing)
+{
+    char path[64];
+    int dir = make_dir(path);
+    struct hf_disk_ops flaky = hf_disk_kernel;
+    flaky.openat = flaky_openat;
+    flaky.fsync = flaky_fsync;
+    flaky.unlinkat = flaky_unlinkat;
+    flaky.mkdirat = flaky_mkdirat;
+    for (int opening = 0; opening < 2; opening++) {
+        enum hf_result result = HF_IO;
+        int calls = 0, fd = -1;
+        for (fail_at = 0; result != HF_OK && fail_at < 20; fail_at++, calls++) {
+            CHECK_INT(hf_file_replace(dir, "a", HF_SPAN("old", 3)), HF_OK);
+            call_number = 0;
+            hf_disk = &flaky;
+            result = opening ? hf_dir_open(dir, "d", true, &fd) : hf_file_remove(dir, "a", false);
+            hf_disk = &hf_disk_kernel;
+            CHECK(result == HF_OK || result == HF_IO);
+        }
+        CHECK_INT(calls, opening ? 4 : 3); /* mkdir, fsync, open; or unlink, fsync; then none fails */
+        if (fd >= 0)
+            (void)close(fd);
+    }
+    CHECK_INT(hf_file_remove(dir, "a", false), HF_OK);
+    CHECK_INT(unlinkat(dir, "d", AT_REMOVEDIR), 0);
+    remove_dir(path, dir);
+}
+
+/* [ER-1] Another name of the same file shows what becomes of its bytes. */
+TEST(a_wiped_file_is_zeros)
+{
+    char path[64];
+    int dir = make_dir(path);
+    uint8_t bytes[5000];
+    size_t len = 0;
+    memset(bytes, 's', sizeof bytes);
+    CHECK_INT(hf_file_replace(dir, "a", HF_SPAN_OF(bytes)), HF_OK);
+    CHECK_INT(linkat(dir, "a", dir, "b", 0), 0);
+    CHECK_INT(hf_file_remove(dir, "a", true), HF_OK);
+    CHECK_INT(hf_file_read(dir, "b", bytes, sizeof bytes, &len), HF_OK);
+    CHECK_INT(len, sizeof bytes);
+    for (size_t i = 0; i < len; i++) {
+        if (!CHECK(bytes[i] == 0))
+            break;
+    }
+    CHECK_INT(hf_file_remove(dir, "b", false), HF_OK);
+    remove_dir(path, dir);
+}
+
+static ssize_t growing_pread(int fd, void *buffer, size_t len, off_t offset)
+{
+    ssize_t got = hf_disk_kernel.pread(fd, buffer, len, offset);
+    char path[40];
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int again = offset == 0 ? open(path, O_WRONLY | O_APPEND | O_CLOEXEC) : -1;
+    if (again >= 0) {
+        CHECK_INT(write(again, "more", 4), 4);
+        (void)close(again);
+    }
+    return got;
+}
+
+TEST(a_file_that_grows_while_it_is_read)
+{
+    char path[64], text[4];
+    int dir = make_dir(path);
+    size_t len = 0;
+    struct hf_disk_ops growing = hf_disk_kernel;
+    growing.pread = growing_pread;
+    CHECK_INT(hf_file_replace(dir, "a", HF_SPAN("four", 4)), HF_OK);
+    hf_disk = &growing;
+    CHECK_INT(hf_file_read(dir, "a", text, sizeof text, &len), HF_TOO_LARGE);
+    hf_disk = &hf_disk_kernel;
+    CHECK_INT(len, 0);
+    remove_dir(path, dir);
+}
+
 TEST(dir_open)
 {
     char path[64];
