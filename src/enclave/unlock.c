@@ -308,7 +308,7 @@ static const struct hf_seal_request kept = {.how = HF_SEAL_KEEP, .measure = HF_M
  * from 0 again; where it can't (it is gone, or its tries were spent), both are made anew. What keeps it from being done keeps nobody out: the keybag, or Q's count, still says that it is to be done. */
 static void settle_element(struct hf_enclave *e, struct trial *t)
 {
-    static const char unsettled[] = "the TPM's indices and seals could not be made anew; the next unlock tries again";
+    static const char seal[] = "the seal to the software before still stands; the next unlock tries again", indices[] = "the TPM's indices could not be made anew; the next unlock tries again";
     struct hf_error error = {.result = HF_OK};
     uint64_t generation = e->header.generation;
     bool predicted = e->element.fit == HF_FIT_PREDICTED;
@@ -320,8 +320,8 @@ static void settle_element(struct hf_enclave *e, struct trial *t)
     (void)renew(e, NULL, predicted ? &settled : &kept, &t->d, &t->user, &error);
     if (e->header.generation == generation) {
         t->d = before.d;
-        (void)snprintf(e->note, sizeof e->note, "%s (%.40s)", unsettled, error.text);
-    } else if (strncmp(e->note, unsettled, sizeof unsettled - 1) == 0) {
+        (void)snprintf(e->note, sizeof e->note, "%s (%.40s)", predicted ? seal : indices, error.text);
+    } else if (strncmp(e->note, seal, sizeof seal - 1) == 0 || strncmp(e->note, indices, sizeof indices - 1) == 0) {
         e->note[0] = '\0';
     }
 }
