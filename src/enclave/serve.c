@@ -17,8 +17,8 @@ void hf_enclave_forget(struct hf_enclave *e, uint32_t classes)
         if (all || classes & HF_CLASS_BIT(e->user_keys.entries[i].class))
             hf_class_key_wipe(&e->user_keys.entries[i].key);
     }
-    hf_kek_wipe(&e->kek);
     hf_duress_auth_wipe(&e->user_keys.duress);
+    hf_kek_wipe(&e->kek);
     e->kek_there = false;
     e->available &= ~classes;
     if (all) {
