@@ -1,12 +1,13 @@
 #!/bin/bash
 # run_tests.sh SANITIZED_BUILD PLAIN_BUILD: runs every test program and script, two at a time (HF_TEST_JOBS), and prints them in the order below; each closes with
 # `N passed, N failed[, N skipped]`; their sum is the last line. Lines `figure: NAME = VALUE UNIT` of a test are shown with it (tools/assurance.py reads them).
-# A test that says `runs alone: REASON` in its first lines comes after the others, by itself. Whole outputs stay in SANITIZED_BUILD/logs.
+# HF_TEST_ONLY: a regular expression, the names that run. A test that says `runs alone: REASON` in its first lines comes after the others, by itself. Whole outputs stay in SANITIZED_BUILD/logs.
 set -u
 cd "$(dirname "$0")/.."
 build=$1; plain=$2; passed=0; failed=0; skipped=0
 slots=${HF_TEST_JOBS:-2}; logs=$build/logs; started=0; shown=0; names=(); waiting=()
 rm -rf "$logs"; mkdir -p "$logs"
+echo "$([ -n "${HF_LONG:-}" ] && echo long || echo check) ${HF_TEST_ONLY:+part}" >"$logs/run"
 show() { # what the tests that have ended say, in order, up to the first that still runs
     local log name line rc seconds
     while [ $shown -lt $started ] && [ -f "$logs/$shown.rc" ]; do
@@ -30,6 +31,7 @@ until_running() { # N: waits until at most N run
     show
 }
 run() { # NAME COMMAND…
+    [[ -z ${HF_TEST_ONLY:-} || $1 =~ $HF_TEST_ONLY ]] || return 0
     local n=$started; names[n]=$1; shift
     until_running $((slots - 1))
     {
@@ -46,6 +48,7 @@ all() {
     trap 'kill $(jobs -p) 2>/dev/null' EXIT; trap 'exit 130' INT TERM
     run domains python3 tools/check_domains.py
     run spec python3 tools/check_spec.py
+    run assurance python3 tools/assurance.py --check
     run manual python3 tools/check_manual.py "$plain"
     for t in "$build"/tests/test_*; do [ -f "$t" ] && [ -x "$t" ] && run "$(basename "$t") (sanitized)" "$t"; done
     for t in "$plain"/tests/test_*; do [ -f "$t" ] && [ -x "$t" ] && run "$(basename "$t")" "$t"; done

@@ -51,7 +51,7 @@ static enum hf_result look_for_rest(struct hf_tpm2 *t, struct hf_tpm *tpm, struc
     return HF_OK;
 }
 
-/* H, which counts the head [FR-12]. */
+/* H, which counts the head [FR-13]. */
 static enum hf_result look_at_head(struct hf_tpm2 *t, struct hf_tpm *tpm, ESYS_TR *ret_index, enum hf_nv_found *ret_found, struct hf_error *error)
 {
     TPM2B_NV_PUBLIC public;

@@ -148,7 +148,7 @@ enum hf_result hf_head_create(const struct hf_device_key *key, const uint8_t vau
 enum hf_result hf_head_adopt(const struct hf_device_key *key, const uint8_t vault_id[16], uint64_t count);
 /* The same, with state and count as they are. */
 HF_MUST_USE enum hf_result hf_head_keep(const struct hf_device_key *key, const uint8_t vault_id[16]);
-/* An unlock of an open vault steps the count, once an hour at most [FR-13]. */
+/* An unlock of an open vault steps the count, once an hour at most [FR-14]. */
 void hf_head_unlocked(struct hf_enclave *e);
 enum hf_result hf_head_request(struct hf_enclave *e, uint16_t request, struct hf_exchange *x);
 

@@ -73,7 +73,7 @@ static uint64_t pause_ms(void)
     return 3600000;
 }
 
-/* [FR-12] The head first, the counter after it: what is cut in between is a head one ahead, which the next step catches up with. A head that is older
+/* [FR-13] The head first, the counter after it: what is cut in between is a head one ahead, which the next step catches up with. A head that is older
  * than the counter takes no step before it is accepted. */
 static enum hf_result save_stepped(struct hf_enclave *e, struct hf_head *head, bool accept, struct hf_error *error)
 {
@@ -109,7 +109,7 @@ void hf_head_unlocked(struct hf_enclave *e)
         (void)!save_stepped_if_it_can_be(e, &head);
 }
 
-/* [FR-11] */
+/* [FR-12] */
 static enum hf_result judge_age(struct hf_enclave *e, const struct hf_head *head, uint8_t *ret_age, struct hf_error *error)
 {
     *ret_age = HF_HEAD_NEWEST;
@@ -134,7 +134,7 @@ static enum hf_result on_open(struct hf_enclave *e, struct hf_head *head, struct
     e->head_open = true;
     e->head_stepped_ms = hf_clock_ms();
     head->state = HF_HEAD_OPEN;
-    HF_TRY(found == HF_HEAD_OPEN ? save_stepped_if_it_can_be(e, head) : save(&e->device_key, head)); /* [FR-13] */
+    HF_TRY(found == HF_HEAD_OPEN ? save_stepped_if_it_can_be(e, head) : save(&e->device_key, head)); /* [FR-14] */
     hf_write_u32(&x->out, head->settled);
     hf_write_u8(&x->out, (uint8_t)found);
     hf_write_bytes(&x->out, head->tips, sizeof head->tips);

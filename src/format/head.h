@@ -21,7 +21,7 @@ struct hf_head {
     uint32_t settled;
     uint32_t state;
     uint8_t tips[HF_HEAD_TIPS_LEN];
-    uint64_t count; /* the element's, when this head is the newest [FR-12] */
+    uint64_t count; /* the element's, when this head is the newest [FR-13] */
     uint8_t mac[32];
 };
 

@@ -6,7 +6,7 @@
 #include "base/writer.h"
 #include "format/class.h"
 
-static const char magic[8] = {'H', 'F', 'I', 'N', 'D', 'E', 'X', '1'};
+static const char magic[8] = {'H', 'F', 'I', 'N', 'D', 'E', 'X', '2'};
 
 enum hf_result hf_index_header_parse(struct hf_span bytes, struct hf_index_header *ret)
 {
@@ -81,6 +81,8 @@ void hf_index_entry_read(const uint8_t bytes[HF_INDEX_ENTRY_LEN], struct hf_inde
     ret->meta = hf_read_u32(&reader);
     ret->content = hf_read_u32(&reader);
     ret->tag = hf_read_u64(&reader);
+    ret->shown = hf_read_u64(&reader);
+    ret->touched = hf_read_u64(&reader);
     HF_ASSERT(hf_reader_end(&reader) == HF_OK);
 }
 
@@ -93,5 +95,7 @@ void hf_index_entry_write(const struct hf_index_entry *entry, uint8_t out[HF_IND
     hf_write_u32(&writer, entry->meta);
     hf_write_u32(&writer, entry->content);
     hf_write_u64(&writer, entry->tag);
+    hf_write_u64(&writer, entry->shown);
+    hf_write_u64(&writer, entry->touched);
     HF_ASSERT(hf_writer_end(&writer) == HF_OK);
 }

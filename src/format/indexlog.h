@@ -3,7 +3,7 @@
  *   header 192: magic 8 | file id 16 | class u8, zeros 3 | class-key generation u32 | base records u32 | zeros 4 | continues 32 (the tip that the base stands for)
  *               | wrap 120 of struct hf_index_keys (HF_KDF_INDEX_WRAP under the class's metadata key, AAD the 72 bytes before)
  *   records:    length u32 of what is sealed | wrap (HF_KDF_INDEX_RECORD under the seal key; AAD file id || number of the record u64 || length u32)
- * The first `base records` hold entries that are set as they are; each later one a settle's changes, in order. An entry whose last 16 bytes are zero removes its name.
+ * The first `base records` hold entries that are set as they are; each later one a settle's changes, in order. An entry without versions and tag removes its name.
  * Tips: T0 = KDF(seal key, HF_KDF_INDEX_TIP, the header); Tn = KDF(…, Tn-1 || the last 48 bytes of the record, its tag and commitment). */
 #ifndef HF_FORMAT_INDEXLOG_H
 #define HF_FORMAT_INDEXLOG_H
@@ -18,7 +18,7 @@
 #define HF_INDEX_WRAP_LEN 120u
 #define HF_INDEX_HEADER_LEN 192u
 #define HF_INDEX_TIP_LEN 32u
-#define HF_INDEX_ENTRY_LEN 32u
+#define HF_INDEX_ENTRY_LEN 48u
 #define HF_INDEX_ENTRIES_MAX 16384u /* of a record */
 #define HF_INDEX_RECORD_MAX (HF_INDEX_ENTRIES_MAX * HF_INDEX_ENTRY_LEN)
 #define HF_INDEX_SEALED_MORE 72u    /* crypto/wrap.h */
@@ -30,6 +30,8 @@ struct hf_index_entry {
     uint64_t dir, name;
     uint32_t meta, content; /* versions; both 0 in a name of a file with several, in a symlink, a FIFO, … */
     uint64_t tag;           /* kind and identity */
+    /* [FR-11] ns: the time of change to show while the disk says `touched`; both 0: the disk's. */
+    uint64_t shown, touched;
 };
 
 struct hf_index_header {

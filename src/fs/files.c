@@ -76,15 +76,67 @@ bool hf_evidence_has(const struct hf_node *file, enum hf_evidence_kind kind, con
     return false;
 }
 
-void hf_evidence_remove(struct hf_node *file)
+void hf_evidence_settled(struct hf_node *file)
 {
-    uint32_t lent;
     file->content->names_since = 0;
-    if (!file->evidence || hf_lend(file->fd, 0600, &lent))
-        return;
-    int failed = hf_disk->fremovexattr(file->fd, HF_EVIDENCE_XATTR);
-    hf_lend_back(file->fd, lent);
-    file->evidence = failed && failed != -ENODATA;
+    file->evidence = false;
+}
+
+static bool evidence_counts(int fd)
+{
+    struct hf_evidence evidence;
+    bool counts = false;
+    if (evidence_read(fd, &evidence) != HF_OK)
+        return false;
+    for (uint32_t i = 0; i < evidence.count; i++)
+        counts = counts || evidence.entries[i].epoch > hf_settled;
+    return counts;
+}
+
+/* --- the owner's times --- */
+
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+int hf_file_touch_begin(const struct hf_node *file, bool named, struct hf_touch *ret)
+{
+    struct stat st;
+    int failed = hf_disk->fstat(file->fd, &st);
+    if (failed)
+        return failed;
+    *ret = (struct hf_touch){.atime = st.st_atim, .mtime = st.st_mtim, .disk = st.st_ctim};
+    if (named || file->ctime_touched != 0)
+        hf_fresh_ctime(file, &st);
+    ret->shown = st.st_ctim;
+    return 0;
+}
+
+int hf_file_touch_end(struct hf_node *file, const struct hf_touch *touch, bool *ret_moved)
+{
+    struct stat st;
+    int failed = hf_disk->fstat(file->fd, &st);
+    if (failed || (same_time(&st.st_ctim, &touch->disk) && same_time(&st.st_mtim, &touch->mtime)))
+        return failed;
+    const struct timespec times[2] = {touch->atime, touch->mtime};
+    failed = hf_disk->futimens(file->fd, times);
+    hf_file_keep_mode(file);
+    if (!failed)
+        failed = hf_disk->fstat(file->fd, &st);
+    if (failed)
+        return failed;
+    hf_file_ctime_is(file, &touch->shown, &st.st_ctim);
+    if (ret_moved)
+        *ret_moved = true;
+    return 0;
+}
+
+void hf_file_ctime_is(struct hf_node *file, const struct timespec *shown, const struct timespec *disk)
+{
+    file->ctime_shown = hf_time_ns(shown);
+    file->ctime_touched = hf_time_ns(disk);
+    atomic_store_explicit(&file->ctime_moved, false, memory_order_relaxed);
 }
 
 /* --- slots --- */
@@ -164,8 +216,7 @@ int hf_file_label(struct hf_node *file)
         return result == HF_NOT_FOUND ? -EIO : -hf_errno(result);
     file->class = file->content->header.class;
     file->bound = false;
-    struct hf_evidence evidence;
-    file->evidence = evidence_read(file->fd, &evidence) != HF_OK || evidence.count > 0;
+    file->evidence = evidence_counts(file->fd);
     return 0;
 }
 
@@ -404,6 +455,7 @@ void hf_node_attr(struct hf_node *node, struct stat *st)
     case HF_NODE_LONG_LINK:
         pthread_rwlock_rdlock(&node->lock);
         hf_file_attr(node, st);
+        hf_fresh_ctime(node, st);
         pthread_rwlock_unlock(&node->lock);
         break;
     case HF_NODE_LINK:

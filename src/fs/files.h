@@ -44,7 +44,16 @@ void hf_file_adopt(struct hf_node *file, struct hf_node *copy);
 HF_MUST_USE int hf_evidence_put(struct hf_node *file, enum hf_evidence_kind kind, const uint8_t value[16]);
 /* True when valid evidence of a window says so. */
 bool hf_evidence_has(const struct hf_node *file, enum hf_evidence_kind kind, const uint8_t value[16]);
-void hf_evidence_remove(struct hf_node *file);
+/* The settle has ended: no evidence counts any more. What is on the disk stays until the next change (its epoch says that it is void). */
+void hf_evidence_settled(struct hf_node *file);
+
+/* [FR-11] Around what we ourselves write into a file: the owner's times stay. The node's lock held exclusively, its descriptor open; named: hf_ns held, the
+ * index is asked as well (what waits for a settle has its times in the node). The second is for every case that is no failure; *ret_moved (may be NULL): the disk's time of change is another one now, and the index does not know it yet. */
+struct hf_touch {
+    struct timespec atime, mtime, disk, shown;
+};
+HF_MUST_USE int hf_file_touch_begin(const struct hf_node *file, bool named, struct hf_touch *ret);
+HF_MUST_USE int hf_file_touch_end(struct hf_node *file, const struct hf_touch *touch, bool *ret_moved);
 
 /* st as the disk gives it becomes what the owner sees. The node's lock held (any). */
 void hf_file_attr(const struct hf_node *node, struct stat *st);

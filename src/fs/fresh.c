@@ -13,7 +13,7 @@
 #include "keys/wipe.h"
 #include "os/disk.h"
 
-enum domain { DIR_KEY = 1, NAME_KEY, FILE_KEY, TAG };
+enum domain { DIR_KEY = 1, NAME_KEY, TAG };
 
 static _Thread_local char why[200];
 static _Thread_local bool believes;
@@ -40,20 +40,20 @@ uint64_t hf_fresh_name_key(const struct hf_fresh_index *index, const uint8_t dir
     return prf(index, NAME_KEY, pieces, 2);
 }
 
-uint64_t hf_fresh_file_key(const struct hf_fresh_index *index, const uint8_t file_id[16])
-{
-    return prf(index, FILE_KEY, &HF_SPAN(file_id, 16), 1);
-}
-
 static uint64_t tag(const struct hf_fresh_index *index, char kind, struct hf_span identity)
 {
     struct hf_span pieces[] = {HF_SPAN(&kind, 1), identity};
     return prf(index, TAG, pieces, 2);
 }
 
+uint64_t hf_fresh_file_key(const struct hf_fresh_index *index, const uint8_t file_id[16])
+{
+    return tag(index, 'F', HF_SPAN(file_id, 16));
+}
+
 static uint64_t file_tag(const struct hf_fresh_index *index, const struct hf_node *file)
 {
-    return tag(index, 'F', HF_SPAN_OF(file->content->header.file_id));
+    return hf_fresh_file_key(index, file->content->header.file_id);
 }
 
 static uint64_t other_tag(const struct hf_fresh_index *index, const struct stat *st)
@@ -278,11 +278,41 @@ static void enter(struct spot *spot, uint32_t meta, uint32_t content, uint64_t t
 }
 
 /* The versions' entry: the name's own, or the one that all names of the file share. */
-static void versions_of(const struct spot *name, const struct hf_node *file, struct spot *ret)
+static void versions_of(const struct spot *name, struct spot *ret)
 {
     *ret = *name;
     if (name->there && is_shared(&name->entry))
-        look(name->index, 0, hf_fresh_file_key(name->index, file->content->header.file_id), ret);
+        look(name->index, 0, name->entry.tag, ret);
+}
+
+static struct timespec time_of(uint64_t ns)
+{
+    int64_t signed_ns = (int64_t)ns, sec = signed_ns / 1000000000, rest = signed_ns % 1000000000;
+    return (struct timespec){.tv_sec = rest < 0 ? sec - 1 : sec, .tv_nsec = rest < 0 ? rest + 1000000000 : rest};
+}
+
+void hf_fresh_ctime(const struct hf_node *file, struct stat *st)
+{
+    struct spot name, versions;
+    uint64_t shown = file->ctime_shown, touched = file->ctime_touched, now = hf_time_ns(&st->st_ctim);
+    if (atomic_load_explicit(&file->ctime_moved, memory_order_relaxed))
+        return;
+    if (touched == 0 && file->parent && spot_of(file->parent, file->name, &name) && name.there) {
+        versions_of(&name, &versions);
+        shown = versions.entry.shown;
+        touched = versions.entry.touched;
+    }
+    if (touched != 0 && touched == now)
+        st->st_ctim = time_of(shown);
+}
+
+static void keep_ctime(const struct hf_node *file, struct hf_index_entry *entry)
+{
+    bool moved = atomic_load_explicit(&file->ctime_moved, memory_order_relaxed);
+    if (moved || file->ctime_touched != 0) {
+        entry->shown = moved ? 0 : file->ctime_shown;
+        entry->touched = moved ? 0 : file->ctime_touched;
+    }
 }
 
 static void put_versions(struct spot *name, const struct hf_node *file, bool shared, uint32_t content, bool taken)
@@ -293,10 +323,13 @@ static void put_versions(struct spot *name, const struct hf_node *file, bool sha
         meta = 1; /* 0 and 0 has a meaning of its own */
     if (shared) {
         struct spot common;
-        look(name->index, 0, hf_fresh_file_key(name->index, file->content->header.file_id), &common);
+        look(name->index, 0, the_tag, &common);
+        keep_ctime(file, &common.entry);
         enter(&common, meta, content, the_tag, taken);
+        name->entry.shown = name->entry.touched = 0;
         enter(name, 0, 0, the_tag, taken);
     } else {
+        keep_ctime(file, &name->entry);
         enter(name, meta, content, the_tag, taken);
     }
 }
@@ -321,7 +354,7 @@ static bool had_other_form(const struct hf_node *file, uint32_t *ret_content)
         if (hf_place_make(dir, plain, always, &place) != 0 || !spot_in(dir, place.backing, always, &name) || !name.there ||
             name.entry.tag != file_tag(name.index, file))
             continue;
-        versions_of(&name, file, &versions);
+        versions_of(&name, &versions);
         had = versions.there && versions.entry.meta == (uint32_t)file->content->meta.version;
         *ret_content = versions.entry.content;
     }
@@ -347,7 +380,7 @@ int hf_fresh_bind(struct hf_node *file, const uint8_t slot[HF_SLOT_LEN])
         return stale(name.there ? "another file than the one that had this name: probably put there by someone, or restored"
                                 : "a name that the vault does not have: probably restored, or added by someone");
     }
-    versions_of(&name, file, &versions);
+    versions_of(&name, &versions);
     if (file->content->version == 0 && versions.there) /* what unsealing is to find */
         file->content->version = versions.entry.content;
     if (versions.there && versions.entry.meta == meta)
@@ -365,7 +398,7 @@ int hf_fresh_open(struct hf_node *file, uint64_t before)
     if (!file->parent || !spot_of_node(file, &name) || !name.there)
         return 0;
     uint32_t content = (uint32_t)file->content->version;
-    versions_of(&name, file, &versions);
+    versions_of(&name, &versions);
     if (!versions.there)
         return 0; /* hf_fresh_bind has judged that */
     uint32_t expected = before ? (uint32_t)before : versions.entry.content;
@@ -386,6 +419,7 @@ void hf_fresh_put_file(struct hf_node *file, struct hf_node *dir, const char *ba
         return;
     look(name.index, 0, hf_fresh_file_key(name.index, file->content->header.file_id), &common);
     dir->dir.changes++;
+    name.entry.shown = name.entry.touched = 0; /* another file's, if any */
     put_versions(&name, file, common.there || has_more_names(file), (uint32_t)file->content->version, false);
 }
 
@@ -407,8 +441,10 @@ static void note_shared(const struct hf_node *file, bool taken)
         if (!index->loaded)
             continue;
         look(index, 0, hf_fresh_file_key(index, content->header.file_id), &common);
-        if (common.there)
-            enter(&common, (uint32_t)content->meta.version, (uint32_t)content->version, common.entry.tag, taken);
+        if (!common.there)
+            continue;
+        keep_ctime(file, &common.entry);
+        enter(&common, (uint32_t)content->meta.version, (uint32_t)content->version, common.entry.tag, taken);
     }
 }
 

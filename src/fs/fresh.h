@@ -13,7 +13,7 @@
 enum hf_fresh_state {
     HF_FRESH_SOUND = HF_FRESHNESS_SOUND,
     HF_FRESH_LOST = HF_FRESHNESS_LOST,         /* an index is missing or not authentic: read-only until everything is accepted */
-    HF_FRESH_OLDER = HF_FRESHNESS_OLDER,       /* … is authentic, but older than the head, or the head than the element counts [FR-11] */
+    HF_FRESH_OLDER = HF_FRESHNESS_OLDER,       /* … is authentic, but older than the head, or the head than the element counts [FR-12] */
     HF_FRESH_UNTENDED = HF_FRESHNESS_UNTENDED, /* the vault was mounted with --no-freshness before: as if lost */
     HF_FRESH_OFF = HF_FRESHNESS_OFF            /* it is now */
 };
@@ -63,6 +63,8 @@ bool hf_fresh_is_always(struct hf_node *dir, const char *backing);
 void hf_fresh_remove(struct hf_node *dir, const char *backing);
 /* A directory's record changed where it is. */
 void hf_fresh_dir_moved_on(struct hf_node *dir);
+/* [FR-11] A file's st_ctim becomes the one that programs are shown. hf_ns and the node's lock held (any). */
+void hf_fresh_ctime(const struct hf_node *file, struct stat *st);
 /* A file's content is about to be forgotten; hf_ns (any) and the node's lock held. */
 void hf_fresh_note(struct hf_node *file);
 

@@ -135,7 +135,7 @@ enum hf_result hf_fresh_start(int root_fd, const uint8_t tips[2 * HF_INDEX_TIP_L
         memcpy(hf_fresh_indexes[i].head_tip, tips + i * HF_INDEX_TIP_LEN, HF_INDEX_TIP_LEN);
     if (folder < 0 && !off)
         return hf_fail(error, HF_DAMAGED, "the vault's directory .holdfast cannot be opened: %s", strerror(-folder));
-    if (age != HF_HEAD_NEWEST && !off) { /* [FR-11] an index that is as old as its head proves nothing */
+    if (age != HF_HEAD_NEWEST && !off) { /* [FR-12] an index that is as old as its head proves nothing */
         head_is_older = true;
         atomic_store(&hf_fresh_now, HF_FRESH_OLDER);
         (void)fprintf(stderr, "holdfast-fs: %s: the vault is read-only until `holdfast accept VAULT --all`\n",

@@ -1,4 +1,4 @@
-/* fs/index_table.h: the freshness index in memory: one flat table, linear probing, 32 bytes a slot, between 57 and 80 of 100 slots in use when it has grown.
+/* fs/index_table.h: the freshness index in memory: one flat table, linear probing, 48 bytes a slot, between 57 and 80 of 100 slots in use when it has grown.
  *
  * Not thread-safe: fresh.c holds its lock. Entries are those of format/indexlog.h. */
 #ifndef HF_FS_INDEX_TABLE_H

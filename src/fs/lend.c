@@ -39,7 +39,7 @@ static int open_lent(int dir_fd, const char *backing, int flags)
     mode_t lent = S_ISDIR(st.st_mode) ? 0700 : 0600;
     if (hf_disk->fchmodat(dir_fd, backing, (st.st_mode & 07777) | lent) < 0)
         return -EACCES;
-    fd = hf_disk->openat(dir_fd, backing, flags | O_NOFOLLOW, 0);
+    fd = hf_disk->openat(dir_fd, backing, flags | O_NOFOLLOW | O_NOATIME, 0);
     int failed = hf_disk->fchmodat(dir_fd, backing, st.st_mode & 07777);
     if (failed && fd >= 0) {
         (void)hf_disk->close(fd);

@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "fs/dirs.h"
 #include "fs/fresh.h"
+#include "fs/settle.h"
 #include "keys/wipe.h"
 #include "os/disk.h"
 #include "proto/mount.h"
@@ -453,6 +455,8 @@ int hf_node_open_fd(struct hf_node *node)
     int dir = hf_dir_use_fd(node->parent);
     if (dir < 0)
         return dir;
+    struct stat before;
+    bool may_lend = geteuid() != 0 && hf_disk->fstatat(dir, node->name, &before) == 0;
     int fd = hf_open_lent(dir, node->name, O_RDWR);
     hf_dir_done(node->parent);
     if (fd < 0)
@@ -467,6 +471,11 @@ int hf_node_open_fd(struct hf_node *node)
     node->fd = fd;
     if (node->content)
         node->content->fd = fd;
+    if (may_lend && hf_time_ns(&before.st_ctim) != hf_time_ns(&st.st_ctim) && !hf_fresh_frozen()) {
+        hf_fresh_ctime(node, &before);
+        hf_file_ctime_is(node, &before.st_ctim, &st.st_ctim);
+        hf_dirty_again(node);
+    }
     hf_node_idle(node); /* not every use ends with a release */
     return 0;
 }

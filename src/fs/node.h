@@ -60,6 +60,9 @@ struct hf_node {
     bool stale;        /* the header in memory is newer than the disk's (names, attributes): the settle writes it */
     bool evidence;     /* user.hf is set */
     uint32_t names_epoch; /* of the last change of its slots */
+    /* [FR-11] As in the index's entry, and newer; touched 0: the index's counts. */
+    uint64_t ctime_shown, ctime_touched;
+    atomic_bool ctime_moved; /* a program changed it since: the disk's counts, even where the clock has not gone on */
     bool written;      /* was open for writing: the kernel may have something to write back */
     bool stored;       /* the kernel was given the content and nobody has written since */
     bool no_capability; /* security.capability is known not to be set */
@@ -105,6 +108,13 @@ void hf_node_trim(void);
 #define HF_LONG_LINK_MODE 01000u
 /* As hf_node_get, of a file that is being made: its kind is known and nothing in it can be read yet. */
 struct hf_node *hf_node_get_new(const struct stat *st, enum hf_node_kind kind, struct hf_node *parent, const char *backing);
+
+static inline uint64_t hf_time_ns(const struct timespec *time)
+{
+    return (uint64_t)time->tv_sec * 1000000000u + (uint64_t)time->tv_nsec;
+}
+/* [FR-11] The node's lock held exclusively. */
+void hf_file_ctime_is(struct hf_node *file, const struct timespec *shown, const struct timespec *disk);
 
 /* A file's descriptor: opens it when needed (node's lock held exclusively, hf_ns held). Returns 0 or a negative errno. */
 HF_MUST_USE int hf_node_open_fd(struct hf_node *node);

@@ -1,7 +1,7 @@
 /* The settle: what is dirty becomes durable, the head says so, then what only bridged the time between goes.
  *
  * Order: the epoch is raised and the list taken (namespace stopped for that moment); when attributes changed, syncfs; headers whose names or attributes changed are written with the old epoch;
- * syncfs; the enclave advances the head; evidence, clipped pages and cut tails follow. Source: spec/35-crash.md [CR-1] [CR-6]. */
+ * syncfs; the enclave advances the head; clipped pages and cut tails follow, evidence counts no more. Source: spec/35-crash.md [CR-1] [CR-6]. */
 #include "fs/settle.h"
 
 #include <errno.h>
@@ -40,6 +40,13 @@ uint32_t hf_epoch_now(void)
 }
 
 void hf_dirty(struct hf_node *node)
+{
+    if (node)
+        atomic_store_explicit(&node->ctime_moved, true, memory_order_relaxed);
+    hf_dirty_again(node);
+}
+
+void hf_dirty_again(struct hf_node *node)
 {
     pthread_mutex_lock(&list_lock);
     if (!list && !names_dirty)
@@ -104,7 +111,7 @@ static int settle_dir(struct hf_node *dir)
 /* The header on disk learns names and attributes. Without the file key (its class is locked) the metadata part alone is written: it needs none. */
 static int write_header(struct hf_node *file, uint32_t epoch)
 {
-    struct stat st;
+    struct hf_touch touch;
     pthread_rwlock_rdlock(&hf_ns);
     pthread_rwlock_wrlock(&file->lock);
     struct hf_content *content = file->content;
@@ -120,8 +127,7 @@ static int write_header(struct hf_node *file, uint32_t epoch)
             content->header_due = false;
             unsealed = false;
         }
-        bool touch = write || content->ahead || content->cut != HF_CUT_NONE;
-        failed = touch ? hf_disk->fstat(file->fd, &st) : 0;
+        failed = hf_file_touch_begin(file, true, &touch);
         if (!failed && content->attr_ahead && content->attr_epoch > epoch) /* it changed behind the first barrier */
             failed = hf_disk->fsync(file->fd);
         if (!failed)
@@ -132,15 +138,14 @@ static int write_header(struct hf_node *file, uint32_t epoch)
             failed = -hf_errno(hf_content_before_settle(content, epoch));
         else if (!failed && write)
             failed = -hf_errno(hf_content_put_meta(content, epoch));
-        if (!failed && touch) {
-            const struct timespec times[2] = {st.st_atim, st.st_mtim};
-            failed = hf_disk->futimens(file->fd, times); /* the owner changed no data */
-            hf_file_keep_mode(file);
-        }
+        if (!failed)
+            failed = hf_file_touch_end(file, &touch, NULL);
         if (!failed && write)
             file->stale = false;
-        if (!failed)
+        if (!failed) {
             hf_fresh_settled(file);
+            atomic_store_explicit(&file->ctime_moved, false, memory_order_relaxed);
+        }
     }
     pthread_rwlock_unlock(&file->lock);
     pthread_rwlock_unlock(&hf_ns);
@@ -152,25 +157,23 @@ static int write_header(struct hf_node *file, uint32_t epoch)
 /* The content's share after the barrier; hf_ns and the node's lock held. Returns true when it needs another settle. */
 static bool finish_content(struct hf_node *file)
 {
-    struct stat st;
-    bool more = true;
+    struct hf_touch touch;
+    bool more = true, moved = false;
     struct hf_content *content = file->content;
-    if (hf_node_open_fd(file) != 0 || hf_disk->fstat(file->fd, &st) != 0)
+    if (hf_node_open_fd(file) != 0 || hf_file_touch_begin(file, true, &touch) != 0)
         return true;
-    bool touched = hf_content_pending(content);
     /* A name that came after the take is in this header already, but not yet in the index: its evidence stays. */
     bool late = file->names_epoch > hf_settled;
     if (!file->stale && !late) {
         hf_slots_settled(file);
-        hf_evidence_remove(file);
+        hf_evidence_settled(file);
     }
     if (hf_content_after_settle(content, &more) != HF_OK)
         more = true;
-    const struct timespec times[2] = {st.st_atim, st.st_mtim};
-    if (touched) {
-        (void)hf_disk->futimens(file->fd, times);
-        hf_file_keep_mode(file);
-    }
+    if (hf_file_touch_end(file, &touch, &moved) != 0 || moved) /* the index is to know */
+        more = true;
+    else if (more && !atomic_load_explicit(&file->ctime_moved, memory_order_relaxed))
+        hf_file_ctime_is(file, &touch.shown, &touch.disk);
     return more || file->stale || late;
 }
 
@@ -274,7 +277,7 @@ static int settle(void)
         hf_settled = epoch;
     for (size_t i = 0; i < taken.len; i++) {
         if (finish(taken.nodes[i], moved))
-            hf_dirty(taken.nodes[i]);
+            hf_dirty_again(taken.nodes[i]);
         hf_node_unref(taken.nodes[i]);
     }
     free(taken.nodes);

@@ -15,6 +15,8 @@ extern bool hf_fresh;
 
 /* Puts a node (or, NULL, just the namespace) on the list; then read the epoch, then write. */
 void hf_dirty(struct hf_node *node);
+/* The same for what no program changed: its time of change does not follow. */
+void hf_dirty_again(struct hf_node *node);
 /* A file's mode, owner or extended attributes changed: see hf_content_attr_moves. */
 void hf_attr_moved(void);
 /* The epoch of changes made now. */

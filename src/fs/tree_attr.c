@@ -109,6 +109,7 @@ static int set_file(struct hf_node *file, const struct stat *from, const struct 
         failed = -hf_errno(hf_attr_mac(header->class, header->class_generation, header->file_id, to->st_mode & 07777, to->st_uid, to->st_gid, mac));
     }
     if (!failed && hf_equal_ct(mac, file->content->meta.attr_mac, sizeof mac)) {
+        atomic_store_explicit(&file->ctime_moved, true, memory_order_relaxed);
         failed = hf_disk->fchmod(file->fd, to->st_mode & 07777); /* nothing but its ctime changes */
         pthread_rwlock_unlock(&file->lock);
         return failed;
@@ -220,6 +221,7 @@ static int set_times(struct hf_node *node, const struct stat *attr, unsigned set
         hf_dir_done(node);
         return failed;
     }
+    atomic_store_explicit(&node->ctime_moved, true, memory_order_relaxed);
     pthread_rwlock_rdlock(&node->lock);
     bool open = node->fd >= 0;
     int failed = open ? hf_disk->futimens(node->fd, times) : 0;

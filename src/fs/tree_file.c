@@ -117,6 +117,18 @@ ssize_t hf_tree_write(uint64_t id, uint64_t offset, const uint8_t *data, size_t 
     return failed ? failed : (ssize_t)len;
 }
 
+static int put_header(struct hf_node *file)
+{
+    struct hf_touch touch;
+    int failed = hf_file_touch_begin(file, false, &touch);
+    if (!failed && hf_content_unsealed(file->content))
+        failed = -hf_errno(hf_content_put_header(file->content, hf_epoch_now()));
+    if (!failed)
+        failed = hf_file_touch_end(file, &touch, NULL);
+    hf_dirty_again(file); /* the index is to know the times */
+    return failed;
+}
+
 int hf_tree_fsync(uint64_t id, bool data_only)
 {
     struct hf_node *file;
@@ -124,16 +136,9 @@ int hf_tree_fsync(uint64_t id, bool data_only)
     int failed = use(id, true, &file);
     if (failed)
         return failed;
-    /* The header is ours: the time that the owner's data has stays, and is durable with it. */
-    struct stat st;
-    bool header = file->content->header_due;
-    failed = header ? hf_disk->fstat(file->fd, &st) : 0;
-    if (!failed && header && hf_content_unsealed(file->content))
-        failed = -hf_errno(hf_content_put_header(file->content, hf_epoch_now()));
-    if (!failed && header) {
-        const struct timespec times[2] = {st.st_atim, st.st_mtim};
-        failed = hf_disk->futimens(file->fd, times);
-    }
+    /* The header is ours: the times that the owner's data has stay, and are durable with it. */
+    if (file->content->header_due)
+        failed = put_header(file);
     if (!failed)
         failed = -hf_errno(hf_content_fsync(file->content));
     if (!failed && !data_only)

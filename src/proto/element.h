@@ -78,7 +78,7 @@ struct hf_element_status {
     uint8_t fit;     /* enum hf_software_fit */
     bool predicted;  /* a second seal waits */
     uint32_t pcrs, untouched_pcrs;
-    bool head_counted;   /* a counter holds the head's count [FR-12] */
+    bool head_counted;   /* a counter holds the head's count [FR-13] */
     uint64_t head_count;
     bool second_stale;   /* Q is to be made anew at the next unlock [DU-4] */
     uint32_t pace_ms;    /* how long P, Q and the seals took to make [DU-8] */

@@ -3,9 +3,9 @@
 the versions and a cause in `check`; stops without a close, restored backups and copies are told apart and call nothing stale that is not. freshness.py BUILD
 
 Proves [FR-1] [FR-2] [FR-3] [FR-6] [FR-7] [FR-8] [FR-9] [FR-10]; [FR-4] [FR-5] beside tests/unit/test_index.c."""
-import errno, json, os, shutil, signal, stat, sys, time
+import errno, json, os, shutil, stat, sys
 
-from vaultkit import Vault, check, finish
+from vaultkit import Vault, check, finish, kill
 
 BUILD = sys.argv[1]
 
@@ -172,21 +172,6 @@ def splice(old, new):
         f.truncate(0)
         f.seek(0)
         f.write(head + rest[512:])
-
-
-def kill(v):
-    """Everything at once, as a crash does it; what was written stays in the kernel."""
-    for pids in v.processes().values():
-        for pid in pids:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-    end = time.time() + 20
-    while (v.processes() or os.path.ismount(v.mnt)) and time.time() < end:
-        if os.path.ismount(v.mnt):
-            os.system(f"umount -l '{v.mnt}' 2>/dev/null || fusermount3 -uz '{v.mnt}' 2>/dev/null")
-        time.sleep(0.05)
 
 
 def status(v):

@@ -2,7 +2,7 @@
 """A whole vault put back, its head included, is noticed by the TPM's counter: real swtpm, real mounts. Nothing else is called old: kills at any instant, copies, a TPM that
 does not answer, recovery. freshness_tpm2.py BUILD (HF_LONG=1: more kills)
 
-Proves [FR-11] [FR-12] [FR-13]."""
+Proves [FR-12] [FR-13] [FR-14]."""
 import errno, json, os, random, shutil, signal, subprocess, sys, tempfile, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
@@ -100,7 +100,7 @@ def fails_with(number, function, *args):
 
 
 def put_back():
-    """[FR-11] Read-only, and readable; by the passcode alone it is taken for the newest; a restored backup goes the same way."""
+    """[FR-12] Read-only, and readable; by the passcode alone it is taken for the newest; a restored backup goes the same way."""
     v = Vault()
     v.open()
     v.write("a", b"first" * 100)
@@ -111,7 +111,7 @@ def put_back():
     check(v.freshness() == "sound", "opened in order")
     v.write("a", b"second" * 100)
     v.shut()
-    check(v.steps() == before + 1, "one step a session [FR-13]")
+    check(v.steps() == before + 1, "one step a session [FR-14]")
     v.open()
     check(v.freshness() == "sound" and v.read("a") == b"second" * 100, "and again")
     v.shut()
@@ -180,7 +180,7 @@ def copies():
 
 
 def counter_gone():
-    """[FR-12] Another user of the TPM destroys H, or puts an index of its own there: read-only, nothing lost; `accept` makes it anew."""
+    """[FR-13] Another user of the TPM destroys H, or puts an index of its own there: read-only, nothing lost; `accept` makes it anew."""
     v = Vault()
     v.open()
     v.write("a", b"first")
@@ -214,7 +214,7 @@ def counter_gone():
 
 
 def steps_cut():
-    """[FR-12] [FR-13] A TPM that refuses the step, or is gone: the close goes on, and the next open catches up. How often H is stepped."""
+    """[FR-13] [FR-14] A TPM that refuses the step, or is gone: the close goes on, and the next open catches up. How often H is stepped."""
     v = Vault(True)
     v.open()
     v.write("a", b"first")

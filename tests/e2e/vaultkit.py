@@ -94,6 +94,21 @@ class Vault:
         shutil.rmtree(self.work, ignore_errors=True)
 
 
+def kill(v):
+    """Everything at once, as a crash does it; what was written stays in the kernel."""
+    for pids in v.processes().values():
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+    end = time.time() + 20
+    while (v.processes() or os.path.ismount(v.mnt)) and time.time() < end:
+        if os.path.ismount(v.mnt):
+            os.system(f"umount -l '{v.mnt}' 2>/dev/null || fusermount3 -uz '{v.mnt}' 2>/dev/null")
+        time.sleep(0.05)
+
+
 def tidy():
     while vaults:
         vaults.pop().tidy()

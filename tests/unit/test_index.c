@@ -82,7 +82,7 @@ TEST(a_million_entries)
     }
     CHECK_INT(table.len, MANY);
     double each = (double)(table.cap * sizeof *table.slots) / MANY;
-    CHECK(each < 57);
+    CHECK(each < 85);
     uint64_t before = hf_clock_ns(), found = 0;
     for (unsigned i = 0; i < MANY; i++)
         found += hf_index_table_find(&table, spread(i), spread(1000 + i)) != NULL;
