@@ -55,6 +55,22 @@ def markdown(table, labels, about):
         cells = [cell(workload, by_label[label], by_label.get("ext4", {}), label != "ext4") if label in by_label else "–" for label in labels]
         lines.append(f"| {workload}: {ROWS[workload][2]} | {ROWS[workload][0]} | ≤ ×{ROWS[workload][1]} | {f'{peer[0]} ×{peer[1]:.2f}' if peer else '–'} | "
                      + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n" + peers_markdown(table, labels)
+
+
+def peers_markdown(table, labels):
+    """Holdfast's time beside its goal and beside each peer's, in the same rounds."""
+    peers = [label for label in labels if label != "ext4" and not label.startswith("holdfast")]
+    if "holdfast" not in labels:
+        return ""
+    lines = ["", "Holdfast's time divided by each filesystem's in the same rounds (median; below 1: Holdfast is faster).", "",
+             "| " + " | ".join(["workload", "÷ ext4", "goal", "reached", *(f"÷ {label}" for label in peers)]) + " |", "|" + "---|" * (4 + len(peers))]
+    for workload in [w for w in ROWS if "holdfast" in table.get(w, {})]:
+        ours, by_label = table[workload]["holdfast"], table[workload]
+        times = {label: median_ratio(workload, ours, by_label.get(label, {})) for label in ["ext4", *peers]}
+        shown = [f"{times[label]:.2f}" if times[label] else "–" for label in ["ext4", *peers]]
+        reached = "–" if not times["ext4"] else "yes" if round(times["ext4"], 2) <= ROWS[workload][1] else "no"
+        lines.append("| " + " | ".join([workload, shown[0], str(ROWS[workload][1]), reached, *shown[1:]]) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -68,7 +84,7 @@ def svg(table, labels):
     x = lambda times: left + width * (math.log(min(max(times, low), high) / low) / math.log(high / low))
     height = 60 + len(rows) * (bar * len(labels) + gap)
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 70} {height}" font-family="sans-serif" font-size="11">',
-           f'<rect width="100%" height="100%" fill="white"/>']
+           '<rect width="100%" height="100%" fill="white"/>']
     for i, label in enumerate(labels):
         out.append(f'<rect x="{left + i * 105}" y="8" width="10" height="10" fill="{COLOURS[i % len(COLOURS)]}"/><text x="{left + i * 105 + 14}" y="17">{label}</text>')
     for times in (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64):

@@ -2,7 +2,7 @@
 # coverage.sh [BUILD]: lines and branches of src/ that the tests reach, by folder, beside the goals; BUILD (build/coverage) is a build of its own, in which no sandbox is entered
 # (tools/coverage_wrap.c). Left out: the tests of the sandboxes, which would fall, and loads that reach nothing new. The lines that nothing reached: BUILD/uncovered.txt.
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 build=${1:-build/coverage}; mkdir -p "$build"; build=$(cd "$build" && pwd)
 umask 0 # other users' programs count too
 rm -rf "$build/logs"; mkdir -p "$build/logs"
@@ -14,7 +14,7 @@ fi
 ninja -C "$build" >"$build/logs/build" || { tail "$build/logs/build"; exit 1; }
 find "$build" -name '*.gcda' -delete
 chmod -R o+rwX "$build"
-left_out=" test_os_sandbox enclave_sandbox.py enclave_syscalls.py install.sh tree_copy.sh scale.py locks_at_work.py kills.py "
+left_out=" test_os_sandbox enclave_sandbox.py enclave_syscalls.py install.sh tree_copy.sh scale.py locks_at_work.py kills.py cut.py run.sh "
 export HF_TEST_ROUNDS=1; unset HF_LONG
 one() { # NAME COMMAND…
     local log=$build/logs/$1; shift

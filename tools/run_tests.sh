@@ -3,7 +3,7 @@
 # `N passed, N failed[, N skipped]`; their sum is the last line. Lines `figure: NAME = VALUE UNIT` of a test are shown with it (tools/assurance.py reads them).
 # HF_TEST_ONLY: a regular expression, the names that run. A test that says `runs alone: REASON` in its first lines comes after the others, by itself. Whole outputs stay in SANITIZED_BUILD/logs.
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 build=$1; plain=$2; passed=0; failed=0; skipped=0
 slots=${HF_TEST_JOBS:-2}; logs=$build/logs; started=0; shown=0; names=(); waiting=()
 rm -rf "$logs"; mkdir -p "$logs"
@@ -48,6 +48,7 @@ all() {
     trap 'kill $(jobs -p) 2>/dev/null' EXIT; trap 'exit 130' INT TERM
     run domains python3 tools/check_domains.py
     run spec python3 tools/check_spec.py
+    run "static analysis" tools/check_static.py "$plain"
     run assurance python3 tools/assurance.py --check
     run manual python3 tools/check_manual.py "$plain"
     for t in "$build"/tests/test_*; do [ -f "$t" ] && [ -x "$t" ] && run "$(basename "$t") (sanitized)" "$t"; done
@@ -55,6 +56,9 @@ all() {
     if [ -n "${HOLDFAST_VECTORS:-}" ]; then run "published vectors" tests/vectors/run.sh "$plain/tests/vectors"
     else echo "published vectors: skipped, HOLDFAST_VECTORS names no folder"; skipped=$((skipped + 1)); fi
     for t in tests/e2e/*.sh tests/e2e/*.py; do [ -x "$t" ] && script "$(basename "$t")" "$t" "$plain"; done
+    script fuzz tests/fuzz/run.sh "$build"
+    script "malformed vaults" tests/bad/bad.py "$plain"
+    script "constant time" tests/ct/run.sh "$plain"
     script models tests/model/run.sh
     for t in tests/posix/*.py; do [ -x "$t" ] && script "posix: $(basename "$t")" "$t" "$plain"; done
     for t in tests/power/*.py; do [ -x "$t" ] && script "power: $(basename "$t")" "$t" "$plain"; done

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
@@ -58,6 +59,12 @@ struct cli_link {
     uint8_t out[HF_IPC_MAX], in[HF_IPC_MAX];
 };
 
+/* line.c: text that may hold anything. Control characters and bytes that are no characters: \xNN for people, \u00NN and \udcNN in JSON [IF-8]. */
+void cli_show(FILE *out, const char *text);
+/* "holdfast: ", the text as cli_show does, a line's end; on standard error. */
+void cli_complain(const char *format, ...) HF_PRINTF(1, 2);
+void cli_json_string(const char *text);
+
 /* parse.c */
 int cli_parse(int argc, char **argv, const char *allowed, struct cli_options *ret);
 /* help.c */
@@ -87,7 +94,6 @@ void cli_progress_end(void);
 /* ask.c */
 struct cli_secret *cli_secret_new(void);
 void cli_secret_free(struct cli_secret **secret);
-void cli_json_string(const char *text);
 enum hf_result cli_ask(const char *prompt, int fd, bool twice, struct cli_secret *ret, struct hf_error *error);
 /* A line that is no secret to whoever looks on: from fd, or with echo from the terminal (where there is none: empty). May be empty. */
 enum hf_result cli_ask_line(const char *prompt, int fd, struct cli_secret *ret, struct hf_error *error);

@@ -29,7 +29,7 @@ struct copy {
 static void bad(struct copy *copy, const char *path, const char *what, int code)
 {
     copy->bad++;
-    (void)fprintf(stderr, "holdfast: %s: %s: %s\n", path, what, strerror(code));
+    cli_complain("%s: %s: %s", path, what, strerror(code));
 }
 
 static const char *find_link(struct copy *copy, const struct stat *st, const char *to)
@@ -61,7 +61,7 @@ static void copy_attributes(const char *from, const char *to)
             continue;
         ssize_t got = lgetxattr(from, names + at, value, sizeof value);
         if (got >= 0 && lsetxattr(to, names + at, value, (size_t)got, 0) < 0)
-            (void)fprintf(stderr, "holdfast: %s: attribute %s: %s\n", to, names + at, strerror(errno));
+            cli_complain("%s: attribute %s: %s", to, names + at, strerror(errno));
     }
 }
 
@@ -70,11 +70,11 @@ void cli_copy_metadata(const char *from, const char *to, const struct stat *st)
     const struct timespec times[2] = {st->st_atim, st->st_mtim};
     copy_attributes(from, to);
     if (lchown(to, st->st_uid, st->st_gid) < 0 && geteuid() == 0)
-        (void)fprintf(stderr, "holdfast: %s: owner: %s\n", to, strerror(errno));
+        cli_complain("%s: owner: %s", to, strerror(errno));
     if (!S_ISLNK(st->st_mode) && chmod(to, st->st_mode & 07777) < 0)
-        (void)fprintf(stderr, "holdfast: %s: mode: %s\n", to, strerror(errno));
+        cli_complain("%s: mode: %s", to, strerror(errno));
     if (utimensat(AT_FDCWD, to, times, AT_SYMLINK_NOFOLLOW) < 0)
-        (void)fprintf(stderr, "holdfast: %s: times: %s\n", to, strerror(errno));
+        cli_complain("%s: times: %s", to, strerror(errno));
 }
 
 static void copy_file(struct copy *copy, const char *from, const char *to, const struct stat *st)

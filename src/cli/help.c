@@ -51,7 +51,7 @@ bool cli_help(const char *verb)
         (void)printf("holdfast %s\n    %s\n", helps[i].usage, helps[i].text);
     }
     if (!found)
-        (void)fprintf(stderr, "holdfast: %s: no such verb\n", verb);
+        cli_complain("%s: no such verb", verb);
     if (found)
         (void)printf("\nPasscodes come from the terminal, from pinentry (--pinentry, or with a desktop and no terminal), or from --passcode-fd N (one line), never from the command line or the environment.\n"
                      "Exit: 0 done, 1 failed, 2 usage, 3 wrong passcode, 4 in a delay, 5 erased or limit reached, 6 locked, 7 tampered or damaged,\n"

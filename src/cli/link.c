@@ -56,6 +56,8 @@ enum hf_result cli_vault_path(struct cli_link *link, const char *vault, bool may
 {
     link->socket = link->secret = link->handed = -1;
     link->child.pidfd = -1;
+    if (!vault[0])
+        return hf_fail(error, HF_USAGE, "the vault's path is empty");
     if (realpath(vault, link->vault)) {
         read_public(link);
         return HF_OK;
@@ -160,12 +162,14 @@ static void show_acceptance(const char *path, const char *what)
     char when[40] = "";
     unsigned long long seconds = 0, changed = 0;
     struct tm broken;
-    if (sscanf(what, "%llu %llu", &seconds, &changed) != 2)
+    if (sscanf(what, "%llu %llu", &seconds, &changed) != 2) // NOLINT(cert-err34-c): the filesystem wrote these numbers
         return;
     time_t at = (time_t)seconds;
     if (localtime_r(&at, &broken))
         (void)strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", &broken);
-    (void)printf("%s  %llu entries  %s\n", when, changed, path);
+    (void)printf("%s  %llu entries  ", when, changed);
+    cli_show(stdout, path);
+    (void)putchar('\n');
 }
 
 static void show_finding(struct hf_reader *reader, bool json)
@@ -183,7 +187,10 @@ static void show_finding(struct hf_reader *reader, bool json)
         return;
     }
     if (!json) {
-        (void)printf("%s: %s\n", path, what);
+        cli_show(stdout, path);
+        (void)fputs(": ", stdout);
+        cli_show(stdout, what);
+        (void)putchar('\n');
         return;
     }
     (void)printf("%s{\"severity\":%u,\"path\":", first ? "" : ",", severity);

@@ -60,13 +60,13 @@ int main(int argc, char **argv)
         cli_use_pinentry(options.pinentry);
         enum hf_result result = verbs[i].run(&options, &error);
         if (result != HF_OK) /* [IF-5] */
-            (void)fprintf(stderr, "holdfast: %s\n", error.result != HF_OK ? error.text : hf_result_text(result));
+            cli_complain("%s", error.result != HF_OK ? error.text : hf_result_text(result));
         if (fflush(stdout) != 0 && result == HF_OK)
             result = HF_IO;
         return hf_result_exit_code(result);
     }
     if (argc >= 2)
-        (void)fprintf(stderr, "holdfast: %s: no such verb; see holdfast --help\n", argv[1]);
+        cli_complain("%s: no such verb; see holdfast --help", argv[1]);
     else
         (void)cli_help(NULL);
     return 2;

@@ -8,7 +8,7 @@
 
 static int refuse(const char *option, const char *why)
 {
-    (void)fprintf(stderr, "holdfast: %s: %s; see holdfast --help\n", option, why);
+    cli_complain("%s: %s; see holdfast --help", option, why);
     return 2;
 }
 

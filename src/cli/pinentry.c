@@ -92,14 +92,30 @@ static enum hf_result read_line(const struct pinentry *pinentry, struct cli_secr
     return HF_OK;
 }
 
+/* -1: none. */
+static int hex_digit(uint8_t c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
 /* The line behind "D ", with its %XX. */
 static void decode(struct cli_secret *line)
 {
     size_t to = 0;
     for (size_t at = 2; at < line->len; at++) {
-        unsigned value = line->bytes[at];
-        if (value == '%' && at + 2 < line->len && sscanf((const char *)line->bytes + at + 1, "%2x", &value) == 1)
+        int high = -1, low = -1, value = line->bytes[at];
+        if (value == '%' && at + 2 < line->len) {
+            high = hex_digit(line->bytes[at + 1]);
+            low = hex_digit(line->bytes[at + 2]);
+        }
+        if (high >= 0 && low >= 0) {
+            value = high << 4 | low;
             at += 2;
+        }
         line->bytes[to++] = (uint8_t)value;
     }
     explicit_bzero(line->bytes + to, sizeof line->bytes - to);

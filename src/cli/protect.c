@@ -39,7 +39,7 @@ static void failed(struct protect *p, const char *path, const char *what, int co
 {
     const char *why = code == EMLINK ? "it has several names (hard links): a copy would leave the others behind" : strerror(code);
     if (p->failures++ > 0)
-        (void)fprintf(stderr, "holdfast: %s\n", p->error->text); /* the last one is printed by main */
+        cli_complain("%s", p->error->text); /* the last one is printed by main */
     p->worst = hf_fail(p->error, code == ENOKEY ? HF_LOCKED : HF_FAILED, "%s: %s: %s", path, what, why);
 }
 

@@ -17,20 +17,6 @@ const char *cli_element_name(uint32_t kind)
     return kind == HF_ELEMENT_TPM2 ? "tpm2" : kind == HF_ELEMENT_SOFTWARE ? "software" : "none";
 }
 
-void cli_json_string(const char *text)
-{
-    (void)putchar('"');
-    for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
-        if (*at == '"' || *at == '\\')
-            (void)printf("\\%c", *at);
-        else if (*at < 0x20 || *at == 0x7f)
-            (void)printf("\\u%04x", *at);
-        else
-            (void)putchar(*at);
-    }
-    (void)putchar('"');
-}
-
 static const char *verb_name(unsigned verb)
 {
     static const char *const names[] = {"create", "open", "unlock", "lock", "close", "status", "passcode", "recover", "recovery", "rotate", "erase", "check", "wait", "secrets", "settings", "reseal", "sentence", "accept"};
@@ -79,7 +65,7 @@ static void print_json(const struct hf_owner_status *status)
     (void)printf("},\"classes\":{");
     for (unsigned class = HF_CLASS_FIRST; class <= HF_CLASS_LAST; class++)
         (void)printf("%s\"%s\":%s", class > HF_CLASS_FIRST ? "," : "", hf_class_name(class), enclave->available & HF_CLASS_BIT(class) ? "true" : "false");
-    (void)printf("},\"open_unless_open\":%u,\"failed_since_unlock\":%u,\"settings\":{\"attempts\":%u,\"delays\":[", status->open_unless_open,
+    (void)printf("},\"open_unless_open\":%u,\"open_unless_open_since_s\":%u,\"failed_since_unlock\":%u,\"settings\":{\"attempts\":%u,\"delays\":[", status->open_unless_open, status->unless_open_s,
                  enclave->failed_since_unlock, policy->attempts);
     for (uint32_t i = 0; i < policy->delay_count && i < HF_KEYBAG_DELAYS_MAX; i++)
         (void)printf("%s%u", i ? "," : "", policy->delay_s[i]);
@@ -144,18 +130,32 @@ static void print_measured(const struct hf_element_status *element)
         (void)printf("warning: nothing was measured into PCR %s\n", list);
 }
 
+static void print_note(const char *what, const char *text)
+{
+    if (!text[0])
+        return;
+    (void)fputs(what, stdout);
+    cli_show(stdout, text);
+    (void)putchar('\n');
+}
+
 static void print_human(const struct hf_owner_status *status)
 {
     const struct hf_enclave_status *enclave = &status->enclave;
     const struct hf_element_status *element = &enclave->element;
     const struct hf_policy *policy = &enclave->policy;
-    (void)printf("%s: %s", status->vault, state_name(status->state));
-    if (status->mountpoint[0])
-        (void)printf(", at %s, for %u s", status->mountpoint, status->since_s);
+    cli_show(stdout, status->vault);
+    (void)printf(": %s", state_name(status->state));
+    if (status->mountpoint[0]) {
+        (void)printf(", at ");
+        cli_show(stdout, status->mountpoint);
+        (void)printf(", for %u s", status->since_s);
+    }
     if (status->state == HF_STATE_LOCKING)
         (void)printf(", %u s of grace left", status->grace_left_s);
-    if (status->state == HF_STATE_LOCKED && status->open_unless_open)
-        (void)printf(", %u files of class unless-open still open", status->open_unless_open);
+    bool locked = status->state == HF_STATE_LOCKED || status->state == HF_STATE_BEFORE_FIRST_UNLOCK;
+    if (locked && status->open_unless_open)
+        (void)printf(", %u files of class unless-open still open, the oldest for %u s", status->open_unless_open, status->unless_open_s);
     if (status->under_way)
         (void)printf(" (%s is under way)", verb_name(status->under_way));
     (void)printf("\n");
@@ -163,9 +163,11 @@ static void print_human(const struct hf_owner_status *status)
         (void)printf("freshness: read-only: %s; look at it, then `holdfast accept %s --all`\n", freshness_text(status->freshness), status->vault);
     else if (status->freshness == HF_FRESHNESS_OFF)
         (void)printf("freshness: off (--no-freshness): for measuring alone\n");
-    if (element->kind == HF_ELEMENT_TPM2)
-        (void)printf("element: guesses counted by %s%s\n", element->vendor[0] ? element->vendor : "TPM", trust_words(element));
-    else if (element->kind == HF_ELEMENT_SOFTWARE)
+    if (element->kind == HF_ELEMENT_TPM2) {
+        (void)printf("element: guesses counted by ");
+        cli_show(stdout, element->vendor[0] ? element->vendor : "TPM");
+        (void)printf("%s\n", trust_words(element));
+    } else if (element->kind == HF_ELEMENT_SOFTWARE)
         (void)printf("element: software: %s; strength = passphrase x Argon2id\n", element->limit ? "the limit holds against this program only" : "no guess limit");
     print_measured(element);
     (void)printf("tries: %u failed", element->failed);
@@ -182,12 +184,9 @@ static void print_human(const struct hf_owner_status *status)
     static const char *const touches[] = {"nothing", "class complete", "", "all but class always"};
     (void)printf("lock: grace %u s; the screen's lock takes %s; back to before the first unlock after %u s locked%s\n", policy->grace_s,
                  touches[policy->screen_lock < 4 ? policy->screen_lock : 0], policy->inactivity_s, policy->inactivity_s ? "" : " (never)");
-    if (status->bus_note[0])
-        (void)printf("note: %s\n", status->bus_note);
-    if (status->last_stop[0])
-        (void)printf("note: last time it was not closed in order: %s\n", status->last_stop);
-    if (enclave->note[0])
-        (void)printf("note: %s\n", enclave->note);
+    print_note("note: ", status->bus_note);
+    print_note("note: last time it was not closed in order: ", status->last_stop);
+    print_note("note: ", enclave->note);
 }
 
 void cli_status_print(const struct hf_owner_status *status, bool json)

@@ -30,7 +30,9 @@ enum hf_result cli_protect(const struct cli_options *options, struct hf_error *e
             continue;
         }
         value[len] = '\0';
-        (void)printf("%s\t%s\n", value, path);
+        (void)printf("%s\t", value);
+        cli_show(stdout, path);
+        (void)putchar('\n');
     }
     return worst;
 }

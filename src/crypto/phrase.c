@@ -31,8 +31,8 @@ static void put_number(uint8_t bits[BITS_LEN], unsigned word, unsigned value)
 {
     for (unsigned i = 0; i < BITS_PER_WORD; i++) {
         unsigned at = word * BITS_PER_WORD + i;
-        if (value >> (BITS_PER_WORD - 1 - i) & 1u)
-            bits[at / 8] = (uint8_t)(bits[at / 8] | 0x80u >> at % 8);
+        unsigned bit = value >> (BITS_PER_WORD - 1 - i) & 1u;
+        bits[at / 8] = (uint8_t)(bits[at / 8] | bit << (7 - at % 8));
     }
 }
 
@@ -60,35 +60,38 @@ void hf_phrase_encode(const struct hf_recovery_secret *secret, char out[HF_PHRAS
     hf_wipe(bits, sizeof bits);
 }
 
+/* Where words begin and end, so their lengths, is not kept from a clock; the letters are. */
 static bool is_blank(char c)
 {
-    return c == ' ' || (c >= '\t' && c <= '\r');
+    bool blank = (c == ' ') | ((c >= '\t') & (c <= '\r'));
+    HF_NOW_PUBLIC(blank);
+    return blank;
 }
 
-static char to_lower(char c)
+/* Without a branch: the typed letter is secret. */
+static unsigned to_lower(uint8_t c)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    unsigned upper = (('A' - 1u - c) & (c - ('Z' + 1u))) >> 31;
+    return c | upper << 5;
 }
 
-/* Whether typed (any case) is the word, or its first four letters. */
-static bool word_matches(const char *word, const char *typed, size_t len)
+/* 1 when the word is what was typed (any case), or its first four letters are; else 0. */
+static unsigned word_matches(const char word[HF_PHRASE_WORD_MAX + 1], const char *typed, size_t len)
 {
-    size_t same = 0;
-    while (same < len && word[same] && to_lower(typed[same]) == word[same])
-        same++;
-    return same == len && (!word[len] || len == CUT_LETTERS);
+    unsigned difference = len == CUT_LETTERS ? 0 : (uint8_t)word[len];
+    for (size_t i = 0; i < len; i++)
+        difference |= to_lower((uint8_t)typed[i]) ^ (uint8_t)word[i];
+    return (difference - 1u) >> 31;
 }
 
-/* Always walks the whole list: where a word stands in it is a part of the secret. */
+/* Always walks the whole list, and takes no branch by what is in it: where a word stands there is a part of the secret. */
 static unsigned find_word(const char *typed, size_t len)
 {
     unsigned found = NO_WORD;
     if (len == 0 || len > HF_PHRASE_WORD_MAX)
         return NO_WORD;
-    for (unsigned i = 0; i < HF_PHRASE_WORD_COUNT; i++) {
-        if (word_matches(hf_phrase_words[i], typed, len))
-            found = i;
-    }
+    for (unsigned i = 0; i < HF_PHRASE_WORD_COUNT; i++)
+        found ^= (found ^ i) & (0u - word_matches(hf_phrase_words[i], typed, len));
     return found;
 }
 
@@ -107,7 +110,9 @@ static unsigned read_words(const char *text, size_t len, uint8_t bits[BITS_LEN],
             at++;
         if (count < HF_PHRASE_WORDS) {
             unsigned number = find_word(text + start, at - start);
-            if (number == NO_WORD) {
+            bool unknown = number == NO_WORD; /* the owner is told which */
+            HF_NOW_PUBLIC(unknown);
+            if (unknown) {
                 *ret_word = (int)count + 1;
                 return 0;
             }
@@ -122,7 +127,8 @@ enum hf_result hf_phrase_decode(const char *text, size_t len, struct hf_recovery
     uint8_t bits[BITS_LEN] = {0};
     int unknown = 0;
     unsigned count = read_words(text, len, bits, &unknown);
-    bool good = count == HF_PHRASE_WORDS && bits[HF_RECOVERY_SECRET_LEN] == checksum(bits);
+    uint8_t sum = checksum(bits);
+    bool good = count == HF_PHRASE_WORDS && hf_equal_ct(&bits[HF_RECOVERY_SECRET_LEN], &sum, 1);
     if (good)
         memcpy(ret->bytes, bits, HF_RECOVERY_SECRET_LEN);
     else

@@ -87,6 +87,7 @@ enum hf_result hf_element_record_load(int dir, struct hf_element_record *ret)
     size_t len = 0;
     struct hf_element_record record = {0};
     enum hf_result result = hf_file_read(dir, "element", bytes, sizeof bytes, &len);
+    result = result == HF_TOO_LARGE ? HF_DAMAGED : result;
     if (result == HF_OK)
         result = parse(HF_SPAN(bytes, len), &record);
     if (result == HF_OK)

@@ -199,7 +199,8 @@ enum hf_result hf_tpm2_note_load(int dir, struct hf_tpm2_note *ret)
     size_t len = 0;
     struct hf_tpm2_note note = {0};
     struct hf_reader reader;
-    HF_TRY(hf_file_read(dir, "tpm2", bytes, sizeof bytes, &len));
+    enum hf_result read = hf_file_read(dir, "tpm2", bytes, sizeof bytes, &len);
+    HF_TRY(read == HF_TOO_LARGE ? HF_DAMAGED : read);
     if (len < sizeof magic + CHECKSUM_LEN || !hf_equal_ct(bytes, magic, sizeof magic))
         return HF_DAMAGED;
     checksum(HF_SPAN(bytes, len - CHECKSUM_LEN), sum);

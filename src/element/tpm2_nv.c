@@ -38,6 +38,7 @@ enum hf_result hf_nv_find(struct hf_tpm *tpm, const TPM2B_NV_PUBLIC *expected, E
     if (rc == TSS2_RC_SUCCESS)
         rc = Esys_TR_GetName(tpm->esys, index, &name);
     HF_TRY(hf_tpm_verdict(tpm, rc, "show an NV index", error));
+    HF_ASSERT(name);
     *ret_found = name_is(name, expected, true) ? HF_NV_OURS : name_is(name, expected, false) ? HF_NV_UNWRITTEN : HF_NV_FOREIGN;
     *ret_index = index;
     free(name);
@@ -80,6 +81,7 @@ static enum hf_result read_eight(struct hf_tpm *tpm, ESYS_TR auth, ESYS_TR index
     TPM2B_MAX_NV_BUFFER *data = NULL;
     TSS2_RC rc = Esys_NV_Read(tpm->esys, auth, index, tpm->session, ESYS_TR_NONE, ESYS_TR_NONE, 8, 0, &data);
     HF_TRY(hf_tpm_verdict(tpm, rc, "read an NV index", error));
+    HF_ASSERT(data);
     bool whole = data->size == 8;
     if (whole)
         memcpy(ret, data->buffer, 8);
@@ -89,7 +91,7 @@ static enum hf_result read_eight(struct hf_tpm *tpm, ESYS_TR auth, ESYS_TR index
 
 enum hf_result hf_nv_counter_read(struct hf_tpm *tpm, ESYS_TR index, uint64_t *ret_value, struct hf_error *error)
 {
-    uint8_t bytes[8];
+    uint8_t bytes[8] = {0};
     HF_TRY(read_eight(tpm, index, index, bytes, error));
     *ret_value = big_endian(bytes, 8);
     return HF_OK;
@@ -97,7 +99,7 @@ enum hf_result hf_nv_counter_read(struct hf_tpm *tpm, ESYS_TR index, uint64_t *r
 
 enum hf_result hf_nv_pin_read(struct hf_tpm *tpm, ESYS_TR pin, uint32_t *ret_count, uint32_t *ret_limit, struct hf_error *error)
 {
-    uint8_t bytes[8];
+    uint8_t bytes[8] = {0};
     HF_TRY(read_eight(tpm, ESYS_TR_RH_OWNER, pin, bytes, error));
     *ret_count = (uint32_t)big_endian(bytes, 4);
     *ret_limit = (uint32_t)big_endian(bytes + 4, 4);

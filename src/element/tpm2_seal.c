@@ -81,12 +81,12 @@ static enum hf_result load(struct hf_tpm *tpm, const struct hf_tpm2_sealed *seal
 /* session: a policy session that has what the object asks for; the response comes encrypted by it. */
 static enum hf_result unseal(struct hf_tpm *tpm, ESYS_TR session, const struct hf_tpm2_sealed *sealed, uint8_t ret[SECRET_LEN], struct hf_error *error)
 {
-    ESYS_TR object;
+    ESYS_TR object = ESYS_TR_NONE;
     TPM2B_SENSITIVE_DATA *data = NULL;
     HF_TRY(load(tpm, sealed, &object, error));
     TSS2_RC rc = Esys_Unseal(tpm->esys, object, session, ESYS_TR_NONE, ESYS_TR_NONE, &data);
     enum hf_result result = hf_tpm_verdict(tpm, rc, "unseal", error);
-    if (result == HF_OK && data->size == SECRET_LEN)
+    if (result == HF_OK && data && data->size == SECRET_LEN)
         memcpy(ret, data->buffer, SECRET_LEN);
     else if (result == HF_OK)
         result = hf_fail(error, HF_DAMAGED, "a sealed object holds something else");

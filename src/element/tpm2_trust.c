@@ -35,6 +35,7 @@ static enum hf_result read_certificate(struct hf_tpm *tpm, X509 **ret, struct hf
     if (rc == TSS2_RC_SUCCESS)
         rc = Esys_NV_ReadPublic(tpm->esys, index, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &public, NULL);
     HF_TRY(hf_tpm_verdict(tpm, rc, "show its EK certificate", error));
+    HF_ASSERT(public);
     size_t size = public->nvPublic.dataSize, len = 0;
     free(public);
     if (size > sizeof bytes)
@@ -152,6 +153,7 @@ static enum hf_result find_ek(struct hf_tpm *tpm, EVP_PKEY *certified, ESYS_TR *
     if (rc == TSS2_RC_SUCCESS)
         rc = Esys_ReadPublic(tpm->esys, found, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &public, NULL, NULL);
     HF_TRY(hf_tpm_verdict(tpm, rc, "show its endorsement key", error));
+    HF_ASSERT(public);
     const TPM2B_PUBLIC_KEY_RSA *own = &public->publicArea.unique.rsa;
     uint8_t bytes[TPM2_MAX_RSA_KEY_BYTES];
     if (public->publicArea.type == TPM2_ALG_RSA && EVP_PKEY_get_bn_param(certified, OSSL_PKEY_PARAM_RSA_N, &modulus) == 1 &&
@@ -283,6 +285,7 @@ static enum hf_result certify(struct hf_tpm *tpm, ESYS_TR ak, const TPM2B_PUBLIC
         rc = Esys_NV_Certify(tpm->esys, ak, ESYS_TR_RH_OWNER, pin, ESYS_TR_PASSWORD, ESYS_TR_PASSWORD, ESYS_TR_NONE, &nonce, &keys_own, 8, 0, &pin_attest,
                              &pin_signature);
     enum hf_result result = hf_tpm_verdict(tpm, rc, "certify its own keys", error);
+    HF_ASSERT(result != HF_OK || (srk_attest && srk_signature && pin_attest && pin_signature));
     if (result == HF_OK && (!says(ak_public, srk_attest, srk_signature, &nonce, TPM2_ST_ATTEST_CERTIFY, tpm->srk_name.name) ||
                             !says(ak_public, pin_attest, pin_signature, &nonce, TPM2_ST_ATTEST_NV, pin_name)))
         result = hf_fail(error, HF_REFUSED, "storage key or P do not lie in the TPM of the EK certificate");

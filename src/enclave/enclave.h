@@ -88,6 +88,12 @@ HF_MUST_USE enum hf_result hf_link_erase(struct hf_enclave *e, struct hf_error *
 HF_MUST_USE enum hf_result hf_keystore_read(struct hf_keybag_view *ret, struct hf_error *error);
 /* Opens the device section and checks MAC [KB-2] and generation [KB-3]; finishes what a power cut left to do. */
 HF_MUST_USE enum hf_result hf_keystore_load(struct hf_enclave *e, struct hf_error *error);
+/* A change that a power cut or a failed call cut short is finished: the keybag says which slot and generation count. The element's status is there, and is afterwards. */
+HF_MUST_USE enum hf_result hf_keystore_catch_up(struct hf_enclave *e, struct hf_error *error);
+/* Before a try: a save that failed, and of which not even that could be seen, may have left a newer keybag than the one in memory. */
+HF_MUST_USE enum hf_result hf_keystore_refresh(struct hf_enclave *e, struct hf_error *error);
+/* After a save that failed: its file has the name all the same; whether for good, nobody knows. */
+bool hf_keystore_is_there(const struct hf_public_header *header);
 HF_MUST_USE enum hf_result hf_keystore_open_user(const struct hf_kek *kek, struct hf_keybag_keys *ret, struct hf_error *error);
 /* Opens the recovery box. It holds the always keys too. */
 HF_MUST_USE enum hf_result hf_keystore_open_box(const struct hf_recovery_secret *secret, struct hf_public_header *ret_header, struct hf_keybag_keys *ret,
@@ -101,6 +107,8 @@ HF_MUST_USE enum hf_result hf_keystore_destroy(void);
 HF_MUST_USE enum hf_result hf_keystore_add(struct hf_keybag_keys *keys, unsigned class);
 /* The header's public key becomes that of the newest private half [UO-4]. */
 void hf_keystore_public(const struct hf_keybag_keys *user, struct hf_public_header *header);
+/* [UO-11] The pair that files went to since the start is the owner's. */
+HF_MUST_USE bool hf_keystore_public_is_ours(const struct hf_keybag_keys *user, const struct hf_public_header *header);
 /* generation 0: the current one. NULL when there is none. */
 const struct hf_keybag_entry *hf_keystore_find(const struct hf_enclave *e, unsigned class, uint32_t generation);
 

@@ -26,16 +26,28 @@ static const struct hf_keybag_entry *there_to_wrap(const struct hf_enclave *e, u
     return class == HF_CLASS_UNLESS_OPEN && e->meta & HF_CLASS_BIT(class) ? hf_keystore_find(e, class, 0) : there(e, class, 0);
 }
 
+/* [UO-8] Before the first unlock the public half in the header, which is under the device key's MAC, is all there is of class unless-open: such a file's MACs are under
+ * class always, whose entry stands in for the class's. */
+static const struct hf_keybag_entry *there_for_spool(const struct hf_enclave *e, unsigned class)
+{
+    return class == HF_CLASS_UNLESS_OPEN && !(e->meta & HF_CLASS_BIT(class)) ? there(e, HF_CLASS_ALWAYS, 0) : NULL;
+}
+
 /* Wraps key under entry into s and encodes it. */
-static enum hf_result seal(const struct hf_enclave *e, struct hf_file_static *s, const struct hf_keybag_entry *entry, const struct hf_file_key *key, uint8_t out[HF_STATIC_LEN])
+static enum hf_result seal(const struct hf_enclave *e, struct hf_file_static *s, unsigned class, const struct hf_keybag_entry *entry, const struct hf_file_key *key,
+                           uint8_t out[HF_STATIC_LEN])
 {
     enum hf_result result = HF_OK;
-    s->class = entry->class;
+    s->class = (uint8_t)class;
     s->class_generation = entry->generation;
-    s->wrap_algorithm = entry->class == HF_CLASS_UNLESS_OPEN ? HF_WRAP_UNLESS_OPEN : HF_WRAP_CLASS;
+    if (entry->class != class) {
+        s->class_generation |= HF_GENERATION_SPOOL;
+        s->flags |= HF_STATIC_UNVERIFIED;
+    }
+    s->wrap_algorithm = class == HF_CLASS_UNLESS_OPEN ? HF_WRAP_UNLESS_OPEN : HF_WRAP_CLASS;
     s->wrap_len = sizeof s->wrap;
     hf_file_static_encode(s, out);
-    if (entry->class == HF_CLASS_UNLESS_OPEN)
+    if (class == HF_CLASS_UNLESS_OPEN)
         result = hf_onepass_seal(e->header.unless_open_public, HF_SPAN(out, HF_STATIC_AAD_LEN), key, s->wrap);
     else
         hf_wrap(HF_KDF_FILE_WRAP, entry->key.bytes, HF_SPAN(out, HF_STATIC_AAD_LEN), HF_SPAN_OF(key->bytes), s->wrap);
@@ -44,19 +56,38 @@ static enum hf_result seal(const struct hf_enclave *e, struct hf_file_static *s,
     return result;
 }
 
+/* Which pair it was for the header could not say: the wrap's commitment does. */
+static enum hf_result open_spool(const struct hf_enclave *e, const uint8_t bytes[HF_STATIC_LEN], const struct hf_file_static *s, struct hf_file_key *ret_key)
+{
+    for (uint32_t i = 0; i < e->user_keys.count; i++) {
+        const struct hf_keybag_entry *entry = &e->user_keys.entries[i];
+        if (entry->class == HF_CLASS_UNLESS_OPEN && hf_onepass_open(&entry->key, HF_SPAN(bytes, HF_STATIC_AAD_LEN), s->wrap, ret_key) == HF_OK)
+            return HF_OK;
+    }
+    return HF_DAMAGED;
+}
+
+static enum hf_result open_wrap(const struct hf_enclave *e, const uint8_t bytes[HF_STATIC_LEN], const struct hf_file_static *s, struct hf_file_key *ret_key)
+{
+    if (s->wrap_algorithm != (s->class == HF_CLASS_UNLESS_OPEN ? HF_WRAP_UNLESS_OPEN : HF_WRAP_CLASS))
+        return HF_DAMAGED;
+    if (s->class_generation & HF_GENERATION_SPOOL)
+        return open_spool(e, bytes, s, ret_key);
+    const struct hf_keybag_entry *entry = hf_keystore_find(e, s->class, s->class_generation);
+    if (!entry)
+        return HF_DAMAGED;
+    if (s->class == HF_CLASS_UNLESS_OPEN)
+        return hf_onepass_open(&entry->key, HF_SPAN(bytes, HF_STATIC_AAD_LEN), s->wrap, ret_key);
+    return hf_unwrap(HF_KDF_FILE_WRAP, entry->key.bytes, HF_SPAN(bytes, HF_STATIC_AAD_LEN), HF_SPAN_OF(s->wrap), ret_key->bytes);
+}
+
 static enum hf_result open_one(const struct hf_enclave *e, const uint8_t bytes[HF_STATIC_LEN], struct hf_file_static *ret, struct hf_file_key *ret_key)
 {
     uint8_t check[32];
     HF_TRY(hf_file_static_parse(bytes, ret));
     if (!(e->available & HF_CLASS_BIT(ret->class)))
         return HF_LOCKED;
-    const struct hf_keybag_entry *entry = hf_keystore_find(e, ret->class, ret->class_generation);
-    if (!entry || ret->wrap_algorithm != (ret->class == HF_CLASS_UNLESS_OPEN ? HF_WRAP_UNLESS_OPEN : HF_WRAP_CLASS))
-        return HF_DAMAGED;
-    if (ret->class == HF_CLASS_UNLESS_OPEN)
-        HF_TRY(hf_onepass_open(&entry->key, HF_SPAN(bytes, HF_STATIC_AAD_LEN), ret->wrap, ret_key));
-    else
-        HF_TRY(hf_unwrap(HF_KDF_FILE_WRAP, entry->key.bytes, HF_SPAN(bytes, HF_STATIC_AAD_LEN), HF_SPAN_OF(ret->wrap), ret_key->bytes));
+    HF_TRY(open_wrap(e, bytes, ret, ret_key));
     commitment(ret_key, ret->file_id, check);
     if (hf_equal_ct(check, ret->commitment, sizeof check))
         return HF_OK;
@@ -107,6 +138,7 @@ static enum hf_result on_class_keys(struct hf_enclave *e, struct hf_exchange *x)
     bool open = (e->available & HF_CLASS_BIT(class)) != 0;
     bool name = open || class == HF_CLASS_UNLESS_OPEN; /* [UO-5] */
     hf_write_u32(&x->out, entry->generation);
+    note("meta-key", class, entry->meta.bytes, sizeof entry->meta.bytes);
     hf_write_bytes(&x->out, entry->meta.bytes, sizeof entry->meta.bytes);
     hf_write_u8(&x->out, open);
     hf_write_u8(&x->out, name);
@@ -131,6 +163,8 @@ static enum hf_result on_make(struct hf_enclave *e, struct hf_exchange *x)
     if (hf_reader_end(&x->in) != HF_OK || n == 0 || n > HF_KEYS_BATCH || kind < HF_KIND_REGULAR || kind > HF_KIND_LONG_SYMLINK)
         return HF_PROTOCOL;
     const struct hf_keybag_entry *entry = there_to_wrap(e, class);
+    if (!entry)
+        entry = there_for_spool(e, class);
     enum hf_result result = entry ? HF_OK : HF_LOCKED;
     for (unsigned i = 0; i < n && result == HF_OK; i++) {
         uint8_t bytes[HF_STATIC_LEN];
@@ -138,7 +172,7 @@ static enum hf_result on_make(struct hf_enclave *e, struct hf_exchange *x)
         struct hf_file_key key;
         hf_random(s.file_id, sizeof s.file_id);
         hf_random(key.bytes, sizeof key.bytes);
-        result = seal(e, &s, entry, &key, bytes);
+        result = seal(e, &s, class, entry, &key, bytes);
         note("file-key", class, key.bytes, sizeof key.bytes);
         hf_write_bytes(&x->out, bytes, sizeof bytes);
         hf_write_bytes(&x->out, key.bytes, sizeof key.bytes);
@@ -156,7 +190,7 @@ static enum hf_result on_open(struct hf_enclave *e, struct hf_exchange *x)
     for (unsigned i = 0; i < n; i++) {
         struct hf_file_static s;
         struct hf_file_key key = {0};
-        enum hf_result result = open_one(e, all.data + i * HF_STATIC_LEN, &s, &key);
+        enum hf_result result = open_one(e, all.data + (size_t)i * HF_STATIC_LEN, &s, &key);
         if (result == HF_OK)
             note("file-key", s.class, key.bytes, sizeof key.bytes);
         hf_write_u8(&x->out, (uint8_t)result);
@@ -180,7 +214,7 @@ static enum hf_result on_rewrap(struct hf_enclave *e, struct hf_exchange *x)
         return HF_LOCKED;
     enum hf_result result = open_one(e, given.data, &s, &key);
     if (result == HF_OK)
-        result = seal(e, &s, entry, &key, bytes);
+        result = seal(e, &s, class, entry, &key, bytes);
     if (result == HF_OK) {
         hf_write_bytes(&x->out, bytes, sizeof bytes);
     }

@@ -22,7 +22,8 @@ static enum hf_result load(const struct hf_device_key *key, const uint8_t vault_
     uint8_t bytes[HF_HEAD_LEN], mac[32];
     size_t len = 0;
     struct hf_span macced = HF_SPAN(bytes, HF_HEAD_MACCED_LEN);
-    HF_TRY(hf_file_read(HF_FD_ENCLAVE_DIR, "head", bytes, sizeof bytes, &len));
+    enum hf_result result = hf_file_read(HF_FD_ENCLAVE_DIR, "head", bytes, sizeof bytes, &len);
+    HF_TRY(result == HF_NOT_FOUND || result == HF_TOO_LARGE ? HF_DAMAGED : result); /* a vault that was made has one, of one length */
     HF_TRY(hf_head_parse(HF_SPAN(bytes, len), ret));
     if (!hf_equal_ct(ret->vault_id, vault_id, 16))
         return HF_DAMAGED;

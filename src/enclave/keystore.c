@@ -15,7 +15,7 @@ enum hf_result hf_keystore_read(struct hf_keybag_view *ret, struct hf_error *err
     size_t len = 0;
     enum hf_result result = hf_file_read(HF_FD_ENCLAVE_DIR, "keybag", file, sizeof file, &len);
     if (result != HF_OK)
-        return hf_fail(error, result == HF_NOT_FOUND ? HF_GONE : result, "keybag (.holdfast/keybag): %s", hf_result_text(result));
+        return hf_fail(error, result == HF_NOT_FOUND ? HF_GONE : result == HF_TOO_LARGE ? HF_DAMAGED : result, "keybag (.holdfast/keybag): %s", hf_result_text(result));
     return hf_keybag_parse(HF_SPAN(file, len), ret, error);
 }
 
@@ -38,13 +38,32 @@ static enum hf_result open_section(enum hf_kdf_context context, const uint8_t ke
     return result;
 }
 
-/* A change that the power cut short is finished: the keybag says which slot and generation count. */
-static enum hf_result catch_up(struct hf_enclave *e, struct hf_error *error)
+/* [KB-7] The file as it is, written anew: the element must not follow one that a failed sync may still take back, and a sync that failed is not asked twice. */
+static enum hf_result keep(struct hf_error *error)
+{
+    size_t len = 0;
+    enum hf_result result = hf_file_read(HF_FD_ENCLAVE_DIR, "keybag", file, sizeof file, &len);
+    if (result == HF_OK)
+        result = hf_file_replace(HF_FD_ENCLAVE_DIR, "keybag", HF_SPAN(file, len));
+    return result == HF_OK ? HF_OK : hf_fail(error, result, "keybag (.holdfast/keybag) can't be written: %s", hf_result_text(result));
+}
+
+bool hf_keystore_is_there(const struct hf_public_header *header)
+{
+    struct hf_keybag_view view;
+    struct hf_error ignored;
+    return hf_keystore_read(&view, &ignored) == HF_OK && view.header.generation == header->generation;
+}
+
+enum hf_result hf_keystore_catch_up(struct hf_enclave *e, struct hf_error *error)
 {
     if (e->header.generation < e->element.generation)
         return hf_fail(error, HF_DAMAGED, "an older keybag was put back: the element counts generation %llu, the file says %llu",
                        (unsigned long long)e->element.generation, (unsigned long long)e->header.generation);
-    if (e->element.state == HF_ELEMENT_ACTIVE && e->element.slot != e->header.element_slot)
+    bool slot = e->element.state == HF_ELEMENT_ACTIVE && e->element.slot != e->header.element_slot;
+    if (slot || e->header.generation > e->element.generation)
+        HF_TRY(keep(error));
+    if (slot)
         HF_TRY(hf_link_commit(e, e->header.element_slot, error));
     if (e->header.generation > e->element.generation)
         HF_TRY(hf_link_step(e, e->header.generation, error));
@@ -53,7 +72,7 @@ static enum hf_result catch_up(struct hf_enclave *e, struct hf_error *error)
 
 enum hf_result hf_keystore_load(struct hf_enclave *e, struct hf_error *error)
 {
-    struct hf_keybag_view view;
+    struct hf_keybag_view view = {0};
     uint32_t kind;
     HF_TRY(hf_keystore_read(&view, error));
     e->header = view.header;
@@ -75,7 +94,7 @@ enum hf_result hf_keystore_load(struct hf_enclave *e, struct hf_error *error)
     if (result == HF_OK && open_section(HF_KDF_SECTION_KEY, key.bytes, view.header_bytes, view.device_section, &e->device_keys) != HF_OK)
         result = hf_fail(error, HF_DAMAGED, "keybag (.holdfast/keybag): the device section does not open");
     if (result == HF_OK)
-        result = catch_up(e, error);
+        result = hf_keystore_catch_up(e, error);
     if (result == HF_OK) {
         e->device_key = key;
         e->device = true;
@@ -84,6 +103,19 @@ enum hf_result hf_keystore_load(struct hf_enclave *e, struct hf_error *error)
     }
     hf_device_secret_wipe(&secret);
     hf_device_key_wipe(&key);
+    return result;
+}
+
+enum hf_result hf_keystore_refresh(struct hf_enclave *e, struct hf_error *error)
+{
+    struct hf_keybag_view view;
+    struct hf_public_header before = e->header;
+    HF_TRY(hf_keystore_read(&view, error));
+    if (view.header.generation <= before.generation) /* an older one put back: its sections will not open */
+        return HF_OK;
+    enum hf_result result = hf_keystore_load(e, error);
+    if (result != HF_OK)
+        e->header = before;
     return result;
 }
 
@@ -105,7 +137,7 @@ void hf_keystore_public(const struct hf_keybag_keys *user, struct hf_public_head
 }
 
 /* [UO-4] What was written while locked went to the header's key: it must be the owner's. */
-static bool public_is_ours(const struct hf_keybag_keys *user, const struct hf_public_header *header)
+bool hf_keystore_public_is_ours(const struct hf_keybag_keys *user, const struct hf_public_header *header)
 {
     uint8_t public_half[HF_ONEPASS_PUBLIC_LEN];
     const struct hf_keybag_entry *entry = newest_pair(user);
@@ -117,14 +149,14 @@ static bool public_is_ours(const struct hf_keybag_keys *user, const struct hf_pu
 
 enum hf_result hf_keystore_open_user(const struct hf_kek *kek, struct hf_keybag_keys *ret, struct hf_error *error)
 {
-    struct hf_keybag_view view;
+    struct hf_keybag_view view = {0};
     HF_TRY(hf_keystore_read(&view, error));
     if (open_section(HF_KDF_SECTION_KEY, kek->bytes, view.header_bytes, view.user_section, ret) != HF_OK)
         return hf_fail(error, HF_DAMAGED, "keybag (.holdfast/keybag): the user section does not open though the element released its secret");
     const struct hf_policy *a = &ret->policy, *b = &view.header.policy;
     if (!hf_equal_ct(a, b, sizeof *a))
         return hf_fail(error, HF_DAMAGED, "keybag (.holdfast/keybag): the header's policy is not the sealed one");
-    if (!public_is_ours(ret, &view.header))
+    if (!hf_keystore_public_is_ours(ret, &view.header))
         return hf_fail(error, HF_DAMAGED, "keybag (.holdfast/keybag): the header's key for class unless-open is not the sealed one's");
     return HF_OK;
 }
@@ -132,7 +164,7 @@ enum hf_result hf_keystore_open_user(const struct hf_kek *kek, struct hf_keybag_
 enum hf_result hf_keystore_open_box(const struct hf_recovery_secret *secret, struct hf_public_header *ret_header, struct hf_keybag_keys *ret,
                                     struct hf_error *error)
 {
-    struct hf_keybag_view view;
+    struct hf_keybag_view view = {0};
     uint8_t plain[HF_KEYBAG_KEYS_ENCODED_MAX];
     HF_TRY(hf_keystore_read(&view, error));
     if (view.recovery_box.len == 0)

@@ -134,7 +134,11 @@ static void make_kek(struct derived *d, const uint8_t vault_id[16])
 /* Judges the passcode; on success d has the KEK and *ret_user the user section. */
 static enum hf_result judge(struct hf_enclave *e, const struct hf_passcode *passcode, struct derived *d, struct hf_keybag_keys *ret_user, struct hf_error *error)
 {
+    HF_TRY(hf_keystore_refresh(e, error));
     HF_TRY(hf_link_status(e, error));
+    /* A change whose last step failed, without a restart since: the element would hold the passcode against the slot before, and count it. */
+    if (e->element.state == HF_ELEMENT_ACTIVE && (e->element.slot != e->header.element_slot || e->element.generation < e->header.generation))
+        HF_TRY(hf_keystore_catch_up(e, error));
     if (e->element.state == HF_ELEMENT_EMPTY)
         return hf_fail(error, HF_UNREACHABLE, "the element of this machine does not know this vault (or its TPM was cleared): `holdfast recover`");
     if (e->element.state != HF_ELEMENT_ACTIVE)
@@ -183,14 +187,16 @@ static void become_unlocked(struct hf_enclave *e, const struct hf_keybag_keys *u
 static enum hf_result save_next(struct hf_enclave *e, const struct hf_public_header *header, const struct hf_keybag_keys *user, const struct hf_kek *kek,
                                 bool commit, struct hf_error *error)
 {
-    HF_TRY(hf_keystore_save(header, user, &e->device_keys, kek, &e->device_key, error));
-    e->header = *header;
+    enum hf_result result = hf_keystore_save(header, user, &e->device_keys, kek, &e->device_key, error);
+    if (result == HF_OK || hf_keystore_is_there(header))
+        e->header = *header; /* the element follows before the next try, if not now */
+    HF_TRY(result);
     if (commit)
         HF_TRY(hf_link_commit(e, header->element_slot, error));
     return hf_link_step(e, header->generation, error);
 }
 
-/* The keybag of this header is the one on disk, whatever failed after. */
+/* The keybag of this header is the one on disk, whatever failed with or after that. */
 static bool is_saved(const struct hf_enclave *e, const struct hf_public_header *header)
 {
     return e->header.generation == header->generation;
@@ -294,7 +300,7 @@ static enum hf_result renew(struct hf_enclave *e, const struct hf_passcode *fres
     HF_TRY(hf_link_prepare(e, &d->auth, &user->duress, seal, &h, &d->release, error));
     make_kek(d, h.vault_id);
     enum hf_result result = save_next(e, &h, user, &d->kek, true, error);
-    if (is_saved(e, &h)) { /* a COMMIT that failed is caught up with at the next start */
+    if (is_saved(e, &h)) { /* a COMMIT that failed is caught up with before the next try */
         if (e->kek_there)
             e->kek = d->kek;
         hf_cache_clear(e);
@@ -341,6 +347,8 @@ enum hf_result hf_verb_unlock(struct hf_enclave *e, struct hf_exchange *x)
 {
     HF_CLEANUP(trial) struct trial t = {0};
     HF_TRY(take_and_judge(e, x, &t));
+    if (!hf_keystore_public_is_ours(&t.user, &e->header)) /* [UO-11] the file's was put right again behind us */
+        return hf_fail(&x->error, HF_DAMAGED, "keybag (.holdfast/keybag): what arrived since the start went to a key for class unless-open that is not the sealed one's: close the vault and look who had the disk");
     e->failed_since_unlock = e->element.failed_since_success;
     become_unlocked(e, &t.user, &t.d);
     hf_head_unlocked(e);
@@ -468,8 +476,9 @@ static enum hf_result recover(struct hf_enclave *e, struct hf_exchange *x, struc
     hf_wipe(user->sentence, sizeof user->sentence);
     if (e->element.pcrs != 0)
         memcpy(e->device_keys.sentence, all->sentence, sizeof all->sentence);
-    HF_TRY(save_next(e, h, user, &d->kek, false, &x->error));
+    /* The head first: with the new keybag and a head under the old device key the vault would unlock and not mount. A cut between asks for the phrase once more. */
     HF_TRY(hf_head_adopt(&e->device_key, h->vault_id, e->element.head_count));
+    HF_TRY(save_next(e, h, user, &d->kek, false, &x->error));
     e->loaded = e->device = true;
     become_unlocked(e, user, d);
     hf_write_u32(&x->out, HF_CLASS_LAST);
@@ -513,6 +522,8 @@ enum hf_result hf_verb_recover(struct hf_enclave *e, struct hf_exchange *x)
     if (result != HF_OK && !is_saved(e, &h)) { /* the keybag on disk is the old one: so are the keys here */
         e->device_keys = device_keys;
         e->device_key = device_key;
+        if (e->device && hf_head_keep(&e->device_key, e->header.vault_id) != HF_OK)
+            (void)fprintf(stderr, "holdfast-enclave: the head belongs to the recovery that failed: recover again before the next mount\n");
     }
     hf_wipe(&device_keys, sizeof device_keys);
     hf_device_key_wipe(&device_key);

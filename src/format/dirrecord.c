@@ -29,7 +29,7 @@ enum hf_result hf_dir_record_parse(struct hf_span text, struct hf_dir_record *re
     hf_read_bytes(&reader, record.mac, sizeof record.mac);
     HF_TRY(hf_reader_end(&reader));
     if (version != RECORD_VERSION || record.class < HF_CLASS_FIRST || record.class > HF_CLASS_LAST ||
-        (record.flags & ~HF_DIR_RECORD_FLAGS_KNOWN) != 0 || record.class_generation == 0)
+        (record.flags & ~HF_DIR_RECORD_FLAGS_KNOWN) != 0 || (record.flags & HF_DIR_SPOOL && record.class != HF_CLASS_ALWAYS) || record.class_generation == 0)
         return HF_DAMAGED;
     *ret = record;
     return HF_OK;

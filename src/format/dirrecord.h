@@ -15,7 +15,8 @@
 #define HF_DIR_RECORD_LEN 44u
 #define HF_DIR_RECORD_TEXT_LEN 59u
 #define HF_DIR_RECORD_MACCED_LEN 28u
-#define HF_DIR_RECORD_FLAGS_KNOWN 0u /* no flag has a meaning yet; the parser refuses others */
+#define HF_DIR_SPOOL 1u /* [UO-8] of class always: what is made in it is of class unless-open. The parser refuses it elsewhere, and other flags */
+#define HF_DIR_RECORD_FLAGS_KNOWN HF_DIR_SPOOL
 
 struct hf_dir_record {
     uint8_t class;

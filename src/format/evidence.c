@@ -53,7 +53,7 @@ size_t hf_evidence_encode(const struct hf_evidence *evidence, uint8_t out[HF_EVI
 {
     HF_ASSERT(evidence->count <= HF_EVIDENCE_MAX);
     struct hf_writer writer;
-    hf_writer_init(&writer, out, HF_EVIDENCE_MAX * HF_EVIDENCE_ENTRY_LEN);
+    hf_writer_init(&writer, out, (size_t)HF_EVIDENCE_MAX * HF_EVIDENCE_ENTRY_LEN);
     for (uint32_t i = 0; i < evidence->count; i++) {
         hf_write_u8(&writer, evidence->entries[i].kind);
         hf_write_bytes(&writer, evidence->entries[i].tag, sizeof evidence->entries[i].tag);

@@ -30,6 +30,9 @@ static bool static_is_sound(const struct hf_file_static *header)
         return false;
     if ((header->flags & ~HF_STATIC_FLAGS_KNOWN) != 0)
         return false;
+    bool spool = (header->class_generation & HF_GENERATION_SPOOL) != 0;
+    if (spool && (header->class != HF_CLASS_UNLESS_OPEN || header->class_generation == HF_GENERATION_SPOOL || !(header->flags & HF_STATIC_UNVERIFIED)))
+        return false;
     if (header->wrap_algorithm == HF_WRAP_CLASS ? header->wrap_len != sizeof header->wrap
                                                 : header->wrap_algorithm != HF_WRAP_UNLESS_OPEN || header->class != HF_CLASS_UNLESS_OPEN)
         return false;
@@ -90,7 +93,7 @@ static bool meta_is_sound(const struct hf_file_meta *meta)
         return false;
     if (meta->more_number == 0 && (meta->more_current != 0 || meta->more_old != 0 || !all_zero(meta->more_digest, sizeof meta->more_digest)))
         return false;
-    return all_zero((const uint8_t *)meta->slots + used * HF_SLOT_LEN, (HF_SLOTS - used) * HF_SLOT_LEN);
+    return all_zero((const uint8_t *)meta->slots + (size_t)used * HF_SLOT_LEN, (size_t)(HF_SLOTS - used) * HF_SLOT_LEN);
 }
 
 enum hf_result hf_file_meta_parse(const uint8_t bytes[HF_META_LEN], struct hf_file_meta *ret)

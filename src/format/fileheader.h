@@ -45,8 +45,12 @@ struct hf_file_static {
     /* reserved 80 */
     uint8_t commitment[32];
 };
+/* [UO-8] class_generation of a file of class unless-open that was made before the first unlock: this bit and the generation of class always under whose metadata
+ * key its MACs are. Which pair the wrap is for shows its commitment. */
+#define HF_GENERATION_SPOOL (1u << 31)
 /* Flags with a meaning; the parsers refuse others. */
-#define HF_STATIC_FLAGS_KNOWN 0u
+#define HF_STATIC_UNVERIFIED 1u /* it came before the first unlock: whoever has D could have made it */
+#define HF_STATIC_FLAGS_KNOWN HF_STATIC_UNVERIFIED
 #define HF_META_FLAGS_KNOWN 0u
 #define HF_DYNAMIC_FLAGS_KNOWN 0u
 

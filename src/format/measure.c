@@ -100,7 +100,7 @@ static int hex_digit(char c)
 
 static bool read_value(const char *text, size_t len, uint8_t out[HF_PCR_LEN])
 {
-    if (len != 2 * HF_PCR_LEN)
+    if (len != (size_t)2 * HF_PCR_LEN)
         return false;
     for (size_t i = 0; i < HF_PCR_LEN; i++) {
         int high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);

@@ -14,6 +14,7 @@
 #include "fs/keyring.h"
 #include "fs/scan.h"
 #include "fs/settle.h"
+#include "fs/sync.h"
 #include "fs/treepart.h"
 #include "keys/wipe.h"
 #include "os/disk.h"
@@ -103,7 +104,7 @@ static enum hf_result write_down(const char *path, uint64_t changed)
         if (result == HF_OK)
             result = hf_chain_append(&chain, hf_writer_span(&writer));
     }
-    if (result == HF_OK && hf_disk->fsync(chain.fd) < 0)
+    if (result == HF_OK && hf_sync_whole(chain.fd) < 0)
         result = HF_IO;
     if (result == HF_OK) {
         hf_chain_commit(&chain);

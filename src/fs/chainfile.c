@@ -10,6 +10,7 @@
 #include "crypto/kdf.h"
 #include "crypto/wrap.h"
 #include "fs/keyring.h"
+#include "fs/sync.h"
 #include "os/disk.h"
 #include "os/file.h"
 #include "os/random.h"
@@ -242,7 +243,7 @@ static enum hf_result write_new(struct hf_chain *chain, int fd, const uint8_t *c
         struct hf_span plain = next(arg);
         HF_TRY(put_record(chain, fd, end, plain));
     }
-    return disk(hf_disk->fsync(fd));
+    return disk(hf_sync_whole(fd));
 }
 
 enum hf_result hf_chain_rewrite(struct hf_chain *chain, const uint8_t continues[HF_INDEX_TIP_LEN], uint32_t records, struct hf_span (*next)(void *arg), void *arg)
@@ -273,7 +274,7 @@ enum hf_result hf_chain_rewrite(struct hf_chain *chain, const uint8_t continues[
         chain->fd = fd;
         chain->committed = chain->staged = end;
         chain->base_end = end.at;
-        result = disk(hf_disk->fsync(chain->dir));
+        result = disk(hf_sync_whole(chain->dir));
     } else {
         if (fd >= 0) {
             (void)hf_disk->close(fd);

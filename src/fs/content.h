@@ -92,7 +92,8 @@ HF_MUST_USE enum hf_result hf_content_write(struct hf_content *content, uint64_t
 HF_MUST_USE enum hf_result hf_content_truncate(struct hf_content *content, uint64_t size);
 /* mode: FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE with it, or FALLOC_FL_ZERO_RANGE. */
 HF_MUST_USE enum hf_result hf_content_fallocate(struct hf_content *content, int mode, uint64_t offset, uint64_t len);
-HF_MUST_USE enum hf_result hf_content_fsync(struct hf_content *content);
+/* attributes: times, mode, owner as well, by the same barrier. */
+HF_MUST_USE enum hf_result hf_content_fsync(struct hf_content *content, bool attributes);
 /* whence: SEEK_DATA, SEEK_HOLE. HF_NOT_FOUND: nothing behind offset. */
 HF_MUST_USE enum hf_result hf_content_seek(struct hf_content *content, uint64_t offset, int whence, uint64_t *ret);
 

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "fs/content_page.h"
+#include "fs/sync.h"
 #include "keys/wipe.h"
 #include "os/disk.h"
 
@@ -19,8 +20,9 @@ enum hf_result hf_content_seal_page(struct hf_content *content, struct hf_worker
 }
 
 /* [FC-3] What is not there is a hole, and that only inside cover. */
-static enum hf_result missing(const struct hf_content *content, uint64_t page)
+static enum hf_result missing(const struct hf_content *content, uint64_t page, uint8_t *out)
 {
+    memset(out, 0, HF_PAGE_DATA_LEN);
     return hf_cover_has(content->dynamic.cover, page) ? HF_OK : HF_DAMAGED;
 }
 
@@ -47,17 +49,16 @@ enum hf_result hf_content_open_page(struct hf_content *content, struct hf_worker
     struct hf_page_head head;
     uint8_t aad[HF_PAGE_AAD_LEN];
     *ret_len = 0;
-    memset(out, 0, HF_PAGE_DATA_LEN);
     uint8_t head_bytes[HF_PAGE_HEAD_LEN] = {0};
     memcpy(head_bytes, sealed, avail < sizeof head_bytes ? avail : sizeof head_bytes);
     if (hf_page_is_zero(head_bytes))
-        return missing(content, page);
+        return missing(content, page, out);
     hf_page_head_parse(head_bytes, &head);
     if (avail < HF_PAGE_HEAD_LEN || head.len > HF_PAGE_DATA_LEN || head.len == 0 || head.gen > content->dynamic.gen)
         return HF_DAMAGED;
     uint32_t keep = allowed(content, page, &head);
     if (keep == 0)
-        return missing(content, page); /* a stale one, whole or not */
+        return missing(content, page, out); /* a stale one, whole or not */
     if (HF_PAGE_HEAD_LEN + head.len > avail)
         return HF_DAMAGED;
     HF_TRY(hf_content_use_key(content, worker, head.gen));
@@ -96,13 +97,16 @@ static enum hf_result read_run(struct hf_content *content, uint64_t offset, size
         size_t at = i * HF_PAGE_LEN;
         size_t avail = (size_t)got > at ? (size_t)got - at : 0;
         uint32_t stored;
-        HF_TRY(hf_content_open_page(content, worker, first + i, worker->run + at, avail < HF_PAGE_LEN ? avail : HF_PAGE_LEN, worker->page, &stored));
-        if (is_short(content, first + i, stored))
-            return HF_DAMAGED;
         uint64_t start = hf_page_start(first + i);
         uint64_t from = offset > start ? offset : start;
         uint64_t to = offset + len < start + HF_PAGE_DATA_LEN ? offset + len : start + HF_PAGE_DATA_LEN;
-        memcpy(out + (from - offset), worker->page + (from - start), (size_t)(to - from));
+        bool whole = to - from == HF_PAGE_DATA_LEN; /* out has room for all of it; nothing of it is used when the read fails */
+        uint8_t *plain = whole ? out + (from - offset) : worker->page;
+        HF_TRY(hf_content_open_page(content, worker, first + i, worker->run + at, avail < HF_PAGE_LEN ? avail : HF_PAGE_LEN, plain, &stored));
+        if (is_short(content, first + i, stored))
+            return HF_DAMAGED;
+        if (!whole)
+            memcpy(out + (from - offset), worker->page + (from - start), (size_t)(to - from));
     }
     return HF_OK;
 }
@@ -430,10 +434,17 @@ enum hf_result hf_content_truncate(struct hf_content *content, uint64_t size)
     return result;
 }
 
-enum hf_result hf_content_fsync(struct hf_content *content)
+enum hf_result hf_content_fsync(struct hf_content *content, bool attributes)
 {
     if (!content->keys)
         return HF_LOCKED;
+    if (attributes && content->header_due)
+        HF_TRY(hf_content_put_header(content, hf_epoch));
+    if (attributes) {
+        HF_TRY(hf_content_synced(content, hf_sync_whole(content->fd)));
+        content->dynamic.durable = content->dynamic.size;
+        return HF_OK;
+    }
     HF_TRY(hf_content_sync_header(content));
     content->dynamic.durable = content->dynamic.size; /* on disk with the next header */
     return HF_OK;

@@ -22,7 +22,9 @@ HF_MUST_USE enum hf_result hf_content_get_page(struct hf_content *content, struc
 HF_MUST_USE enum hf_result hf_content_put_pages(struct hf_content *content, uint64_t first, uint8_t *buffer, size_t count, size_t last_len);
 /* fdatasync: what was written so far is durable. */
 HF_MUST_USE enum hf_result hf_content_barrier(struct hf_content *content);
-/* The same, page 0 first when it is due. */
+/* What follows from an fsync or fdatasync that ended so. */
+HF_MUST_USE enum hf_result hf_content_synced(struct hf_content *content, int failed);
+/* As the barrier, page 0 first when it is due. */
 HF_MUST_USE enum hf_result hf_content_sync_header(struct hf_content *content);
 HF_MUST_USE enum hf_result hf_content_set_length(struct hf_content *content, uint64_t length);
 /* Before pages are written: the generation's header is durable, a shrunk file's edge page is clipped, a used-up generation makes room for the next. */

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "fs/content_page.h"
+#include "fs/sync.h"
 #include "keys/wipe.h"
 #include "os/disk.h"
 
@@ -132,7 +133,11 @@ static enum hf_result advance(struct hf_content *content)
 
 enum hf_result hf_content_barrier(struct hf_content *content)
 {
-    int failed = hf_disk->fdatasync(content->fd);
+    return hf_content_synced(content, hf_sync_data(content->fd));
+}
+
+enum hf_result hf_content_synced(struct hf_content *content, int failed)
+{
     if (failed)
         return hf_content_errno(failed);
     content->reach = content->length;

@@ -101,7 +101,7 @@ static enum hf_result next_data(struct hf_content *content, uint64_t page, uint6
 static enum hf_result next_hole(struct hf_content *content, uint64_t page, uint64_t *ret)
 {
     for (;; page++) {
-        uint64_t data;
+        uint64_t data = 0;
         unsigned i = 0;
         while (i < HF_COVERS && content->dynamic.cover[i].start + content->dynamic.cover[i].count <= page)
             i++;

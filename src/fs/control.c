@@ -28,7 +28,8 @@
 #pragma GCC poison memcmp strcpy sprintf
 
 enum { PATH_CAP = 4096, MESSAGE_MAX = 8192, RETRY_MS = 1000, NUDGE_MS = 20 };
-enum { DRAIN_MS = 9000 /* the supervisor kills us at ten seconds */, DROP_MS = 3000 };
+/* Together under the supervisor's 30 s (a suspend's 4 s are its own matter): a slow disk under load is no reason to end the vault. */
+enum { DRAIN_MS = 20000, DROP_MS = 8000 };
 
 enum state { NEW = 1, SERVING = 2, CLOSED = 4, FAILED = 8 /* START did not succeed: for good */ };
 
@@ -44,7 +45,7 @@ struct control {
     int detach_pipe;
     uint64_t settle_after_ms; /* a settle that failed is tried again then */
     int job_done;             /* eventfd */
-    bool job_runs;
+    bool job_runs, job_silent; /* silent: nobody asked for it, so nobody is answered */
     pthread_t job_thread;
     enum hf_result (*job)(struct control *c, struct exchange *x);
     enum hf_result job_result;
@@ -89,7 +90,7 @@ static enum hf_result on_lock(struct control *c, struct exchange *x)
         return HF_PROTOCOL;
     hf_gate_close(ENOKEY); /* what waits holds pages that are to be invalidated */
     /* Invalidation waits, unkillably, for a request that hangs; then only death ends it. */
-    hf_death_in(phase == 1 ? DRAIN_MS : DROP_MS);
+    hf_death_in(phase == 1 || how & HF_LOCK_DEEP ? DRAIN_MS : DROP_MS); /* a deep lock settles once more */
     int status = phase == 1 ? hf_tree_lock_drain(mask) : hf_tree_lock_drop(mask);
     bool wiped = phase == 1 || hf_worker_forget_all();
     hf_death_in(0);
@@ -137,6 +138,7 @@ static enum hf_result on_status(struct control *c, struct exchange *x)
     hf_tree_counts(&counts);
     hf_write_u32(&x->out, counts.open);
     hf_write_u32(&x->out, counts.open_unless_open);
+    hf_write_u32(&x->out, counts.oldest_s);
     hf_write_u64(&x->out, counts.nodes);
     hf_write_u64(&x->out, counts.dirty);
     hf_write_u8(&x->out, counts.freshness);
@@ -259,7 +261,7 @@ static enum hf_result run_accept(struct control *c, struct exchange *x)
         if (status < 0)
             return failed(x, status, "the record of what was accepted (.holdfast/accepted) cannot be read");
     }
-    for (uint16_t i = 0; i < (what == HF_ACCEPT_ALL ? 1 : count); i++) {
+    for (unsigned i = 0; i < (what == HF_ACCEPT_ALL ? 1u : count); i++) {
         uint64_t unsound = 0;
         path[0] = '\0';
         if (what == HF_ACCEPT_PATHS)
@@ -368,7 +370,7 @@ static void begin_job(struct control *c, const struct exchange *x)
         c->job_runs = pthread_create(&c->job_thread, &attributes, run_job, c) == 0;
         (void)pthread_attr_destroy(&attributes);
     }
-    if (!c->job_runs)
+    if (!c->job_runs && !c->job_silent)
         reply(HF_NO_MEMORY, &c->job_exchange);
 }
 
@@ -378,7 +380,28 @@ static void end_job(struct control *c)
     (void)eventfd_read(c->job_done, &count);
     (void)pthread_join(c->job_thread, NULL);
     c->job_runs = false;
-    reply(c->job_result, &c->job_exchange);
+    if (!c->job_silent)
+        reply(c->job_result, &c->job_exchange);
+    c->job_silent = false;
+}
+
+static enum hf_result run_take_in(struct control *c, struct exchange *x)
+{
+    (void)c;
+    (void)x;
+    return hf_tree_take_in() < 0 ? HF_FAILED : HF_OK;
+}
+
+/* [UO-8] After an unlock, and again after whatever stopped it. */
+static void take_in_when_due(struct control *c)
+{
+    const struct exchange nothing = {.error = {.result = HF_OK}};
+    if (c->state != SERVING || c->job_runs || !hf_tree_arrivals_due())
+        return;
+    c->job = run_take_in;
+    c->job_silent = true;
+    begin_job(c, &nothing);
+    c->job_silent = c->job_runs;
 }
 
 /* The one request without a reply. */
@@ -462,6 +485,7 @@ int hf_control_serve(void *nodes, int detach_pipe)
     if (c->job_done < 0 || hf_death_watch() != HF_OK)
         return 1;
     for (;;) {
+        take_in_when_due(c);
         int wait_ms = settle_or_wait(c);
         struct pollfd watch[] = {{HF_FD_FS_CONTROL, POLLIN, 0}, {hf_serve_ended(), POLLIN, 0}, {c->job_done, POLLIN, 0}, {hf_serve_wakes(), POLLIN, 0}};
         if (poll(watch, 4, wait_ms) < 0) {

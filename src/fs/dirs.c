@@ -24,6 +24,11 @@ unsigned hf_dir_class(const struct hf_node *dir)
     return dir->dir.record.class;
 }
 
+unsigned hf_dir_file_class(const struct hf_node *dir)
+{
+    return dir->dir.record.flags & HF_DIR_SPOOL ? HF_CLASS_UNLESS_OPEN : dir->dir.record.class;
+}
+
 const uint8_t *hf_dir_id(const struct hf_node *dir)
 {
     return dir->dir.record.dir_id;
@@ -41,7 +46,7 @@ static enum hf_result record_mac(const struct hf_dir_record *record, bool root, 
 
 static enum hf_result record_check(const struct hf_dir_record *record, bool root, const uint8_t parent_id[16], const struct stat *st, const char *name)
 {
-    uint8_t mac[16];
+    uint8_t mac[16] = {0};
     uint32_t generation = root ? hf_keyring_generation(HF_CLASS_ALWAYS) : 1;
     for (; generation > 0; generation--) {
         HF_TRY(record_mac(record, root, generation, parent_id, st, name, mac));
@@ -78,7 +83,7 @@ static enum hf_result record_check_lent(const struct hf_dir_record *record, int 
 
 static int record_load(struct hf_node *dir, const uint8_t parent_id[16], const char *name)
 {
-    struct hf_dir_record record;
+    struct hf_dir_record record = {0};
     struct stat st;
     uint32_t lent;
     int failed = hf_disk->fstat(dir->fd, &st);
@@ -131,6 +136,8 @@ static int record_put(int dir_fd, const char *which, const struct hf_dir_record 
 int hf_dir_record_make(struct hf_node *parent, int dir_fd, unsigned class, const char *name, const struct stat *st, struct hf_dir_record *ret)
 {
     struct hf_dir_record record = {.class = (uint8_t)class, .class_generation = (uint16_t)hf_keyring_generation(class), .epoch = hf_epoch_now(), .version = 1};
+    if (parent && class == HF_CLASS_ALWAYS)
+        record.flags = parent->dir.record.flags & HF_DIR_SPOOL;
     hf_random(record.dir_id, sizeof record.dir_id);
     enum hf_result result = record_mac(&record, !parent, hf_keyring_generation(HF_CLASS_ALWAYS), parent ? hf_dir_id(parent) : no_parent, st, name, record.mac);
     if (result != HF_OK)
@@ -141,7 +148,8 @@ int hf_dir_record_make(struct hf_node *parent, int dir_fd, unsigned class, const
     return failed;
 }
 
-int hf_dir_record_next(struct hf_node *dir, int dir_fd, struct hf_node *parent, const char *name, const struct stat *st, unsigned class, struct hf_dir_record *ret)
+int hf_dir_record_next(struct hf_node *dir, int dir_fd, struct hf_node *parent, const char *name, const struct stat *st, unsigned class, unsigned flags,
+                       struct hf_dir_record *ret)
 {
     struct hf_dir_record record = dir->dir.record;
     bool root = dir->id == HF_TREE_ROOT;
@@ -152,6 +160,7 @@ int hf_dir_record_next(struct hf_node *dir, int dir_fd, struct hf_node *parent, 
         record.class = (uint8_t)class;
         record.class_generation = (uint16_t)hf_keyring_generation(class);
     }
+    record.flags = flags & 15u;
     record.epoch = hf_epoch_now();
     record.version++;
     enum hf_result result = record_mac(&record, root, hf_keyring_generation(HF_CLASS_ALWAYS), parent ? hf_dir_id(parent) : no_parent, st, name, record.mac);

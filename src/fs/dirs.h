@@ -12,8 +12,9 @@ HF_MUST_USE int hf_dir_use_fd(struct hf_node *dir);
 HF_MUST_USE int hf_dir_use(struct hf_node *dir);
 void hf_dir_done(struct hf_node *dir);
 
-/* The class that new entries get. */
+/* The class of its names, and of directories and links that are made in it; the class of files that are made in it [UO-8]. */
 unsigned hf_dir_class(const struct hf_node *dir);
+unsigned hf_dir_file_class(const struct hf_node *dir);
 const uint8_t *hf_dir_id(const struct hf_node *dir);
 
 /* An entry on disk, found by its plain name. */
@@ -44,7 +45,7 @@ HF_MUST_USE int hf_node_plain(struct hf_node *node, char out[256]);
 HF_MUST_USE int hf_dir_record_make(struct hf_node *parent, int dir_fd, unsigned class, const char *name, const struct stat *st, struct hf_dir_record *ret);
 /* The next record of a directory, as `.hf+` in it: for a new place, new attributes or a new class; then, after the change, hf_dir_record_commit puts it in `.hf`'s place.
  * The change is made then: where that fails, `.hf+` vouches for it in the open window, and hf_dir_record_late tries again before the window closes. hf_ns held exclusively. */
-HF_MUST_USE int hf_dir_record_next(struct hf_node *dir, int dir_fd, struct hf_node *parent, const char *name, const struct stat *st, unsigned class,
+HF_MUST_USE int hf_dir_record_next(struct hf_node *dir, int dir_fd, struct hf_node *parent, const char *name, const struct stat *st, unsigned class, unsigned flags,
                                    struct hf_dir_record *ret);
 void hf_dir_record_commit(struct hf_node *dir, int dir_fd, const struct hf_dir_record *record);
 HF_MUST_USE int hf_dir_record_late(struct hf_node *dir);

@@ -7,11 +7,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "format/class.h"
 #include "fs/dirs.h"
 #include "fs/errno.h"
 #include "fs/fresh.h"
+#include "fs/keyring.h"
 #include "fs/morenames.h"
 #include "fs/settle.h"
+#include "fs/spool.h"
+#include "fs/sync.h"
 #include "fs/xattrs.h"
 #include "keys/wipe.h"
 #include "os/disk.h"
@@ -22,7 +26,7 @@
 static enum hf_result evidence_read(int fd, struct hf_evidence *ret)
 {
     uint8_t bytes[HF_EVIDENCE_MAX * HF_EVIDENCE_ENTRY_LEN];
-    ssize_t len = hf_disk->fgetxattr(fd, HF_EVIDENCE_XATTR, bytes, sizeof bytes);
+    ssize_t len = hf_getxattr_lent(fd, HF_EVIDENCE_XATTR, bytes, sizeof bytes);
     if (len == -ENODATA) {
         memset(ret, 0, sizeof *ret);
         return HF_OK;
@@ -43,7 +47,7 @@ int hf_evidence_put(struct hf_node *file, enum hf_evidence_kind kind, const uint
         return -hf_errno(result);
     hf_evidence_add(&evidence, kind, tag, epoch);
     /* [CR-6] The tag is under the class's key: a header that names that key must be there before. */
-    int failed = content->class_epoch > hf_settled ? hf_disk->fdatasync(file->fd) : 0;
+    int failed = content->class_epoch > hf_settled ? hf_sync_data(file->fd) : 0;
     if (failed)
         return failed;
     content->class_epoch = 0;
@@ -309,7 +313,7 @@ int hf_file_rewrap(struct hf_node *file, unsigned class)
     if (!failed)
         failed = hf_xattr_rebind(file);
     if (!failed && (file->stale || file->evidence)) /* the new header knows no old name and no old attributes: what is must be durable */
-        failed = hf_disk->fsync(file->fd);
+        failed = hf_sync_whole(file->fd);
     if (!failed)
         hf_content_attr_is_durable(content);
     if (!failed)
@@ -492,6 +496,8 @@ int hf_file_birth(int fd, const struct hf_file_birth *birth, struct hf_node *dir
     struct stat st;
     int failed = hf_disk->fstat(fd, &st);
     enum hf_result result = failed ? HF_IO : hf_content_make(fd, birth->class, birth->kind, &content);
+    if (result == HF_OK && content->header.class_generation & HF_GENERATION_SPOOL && hf_spool_note() != 0)
+        result = HF_IO;
     if (result == HF_OK) {
         enum hf_node_kind kind = birth->kind == HF_KIND_LONG_SYMLINK ? HF_NODE_LONG_LINK : HF_NODE_FILE;
         file = hf_node_get_new(&st, kind, plain ? dir : NULL, backing);
@@ -503,14 +509,23 @@ int hf_file_birth(int fd, const struct hf_file_birth *birth, struct hf_node *dir
         (void)hf_disk->close(fd);
         return -hf_errno(result);
     }
+    pthread_rwlock_wrlock(&file->lock); /* the settle and the lock's sweep find it already */
     file->fd = fd;
     file->content = content;
     file->class = (uint8_t)birth->class;
     file->bound = true;
     file->unsynced = true;
+    if (birth->opened)
+        hf_node_opened(file);
+    file->written = birth->opened;
     hf_file_mode_is(file, birth->mode);
     result = write_first_header(file, birth, dir, plain, &st);
     hf_file_keep_mode(file);
+    /* The sweep may have passed before there was anything to forget. */
+    bool spool = (content->header.class_generation & HF_GENERATION_SPOOL) != 0; /* [UO-8] made while nothing of the class is there */
+    if (!spool && !(birth->class == HF_CLASS_UNLESS_OPEN ? hf_keyring_has_name(birth->class) : hf_keyring_is_open(birth->class)))
+        hf_content_forget(content);
+    pthread_rwlock_unlock(&file->lock);
     if (result != HF_OK) {
         hf_node_unhash(file);
         hf_node_unplace(file);

@@ -67,6 +67,7 @@ struct hf_file_birth {
     mode_t mode;             /* what the header says; the disk has it already, or gets it at the end (long symlinks) */
     const uint8_t *data;     /* first content or NULL */
     size_t data_len;
+    bool opened;             /* by whoever makes it, to write */
 };
 HF_MUST_USE int hf_file_birth(int fd, const struct hf_file_birth *birth, struct hf_node *dir, const char *plain, const char *backing, struct hf_node **ret);
 

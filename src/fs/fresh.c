@@ -10,6 +10,7 @@
 #include "fs/fresh_part.h"
 #include "fs/keyring.h"
 #include "fs/settle.h"
+#include "fs/sync.h"
 #include "keys/wipe.h"
 #include "os/disk.h"
 
@@ -104,7 +105,7 @@ enum hf_fresh_state hf_fresh_state(void)
 bool hf_fresh_frozen(void)
 {
     enum hf_fresh_state state = hf_fresh_state();
-    return state != HF_FRESH_SOUND && state != HF_FRESH_OFF && !believes;
+    return hf_sync_has_failed() || (state != HF_FRESH_SOUND && state != HF_FRESH_OFF && !believes);
 }
 
 uint64_t hf_fresh_believed(void)

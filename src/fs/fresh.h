@@ -22,8 +22,10 @@ enum hf_fresh_state {
 HF_MUST_USE enum hf_result hf_fresh_start(int root_fd, const uint8_t tips[2 * HF_INDEX_TIP_LEN], uint8_t age, bool off, struct hf_error *error);
 /* The first unlock brings the main index. */
 HF_MUST_USE enum hf_result hf_fresh_unlock(void);
+/* Back to before the first unlock: the main index and its keys go. Everything is settled, no settle runs, hf_ns is held exclusively. */
+void hf_fresh_forget(void);
 enum hf_fresh_state hf_fresh_state(void);
-/* What changes the vault answers -EROFS. */
+/* What changes the vault answers -EROFS: without a sound index [FR-7], or once a sync has failed [CR-15]. */
 bool hf_fresh_frozen(void);
 uint64_t hf_fresh_entries(void);
 

@@ -65,6 +65,11 @@ void hf_fresh_enter(struct hf_fresh_index *index, const struct hf_index_entry *e
     pthread_rwlock_unlock(&hf_fresh_lock);
 }
 
+static bool judges(const struct hf_fresh_index *index)
+{
+    return hf_fresh_state() == HF_FRESH_SOUND && index->loaded;
+}
+
 /* --- loading --- */
 
 static enum hf_result visit(void *arg, bool base, struct hf_span plain)
@@ -155,6 +160,22 @@ enum hf_result hf_fresh_unlock(void)
     return result == HF_LOCKED ? HF_OK : result;
 }
 
+/* What is not settled stays, and its keys with it: they open nothing but the index. */
+void hf_fresh_forget(void)
+{
+    struct hf_fresh_index *index = &hf_fresh_indexes[HF_FRESH_MAIN];
+    if (!judges(index) || hf_unclean || index->rewrite || index->pending.len + index->taken.len > 0 || index->pending.lost || index->taken.lost)
+        return;
+    pthread_rwlock_wrlock(&hf_fresh_lock);
+    hf_chain_close(&index->chain);
+    hf_index_table_free(&index->table);
+    hf_index_table_free(&index->snapshot);
+    hf_index_table_free(&index->seen);
+    hf_wipe(index->prf, sizeof index->prf);
+    index->loaded = false;
+    pthread_rwlock_unlock(&hf_fresh_lock);
+}
+
 int hf_fresh_begin_anew(void)
 {
     if (hf_fresh_state() == HF_FRESH_OFF)
@@ -182,11 +203,6 @@ uint64_t hf_fresh_entries(void)
 }
 
 /* --- the settle's part --- */
-
-static bool judges(const struct hf_fresh_index *index)
-{
-    return hf_fresh_state() == HF_FRESH_SOUND && index->loaded;
-}
 
 static int take(struct hf_fresh_index *index)
 {

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "crypto/kdf.h"
 #include "keys/wipe.h"
 #include "os/secret.h"
 #include "proto/keys.h"
@@ -186,8 +187,24 @@ static enum hf_result copy(unsigned class, uint32_t generation, struct hf_meta_k
     return result;
 }
 
+static enum hf_result get(unsigned class, uint32_t generation, struct hf_meta_key *meta, struct hf_name_key *name);
+
+/* [UO-8] What came before the first unlock: its names are under class always. */
+static enum hf_result get_spool(uint32_t generation, struct hf_meta_key *meta)
+{
+    struct hf_meta_key always;
+    if (!meta)
+        return HF_DAMAGED;
+    HF_TRY(get(HF_CLASS_ALWAYS, generation & ~HF_GENERATION_SPOOL, &always, NULL));
+    hf_kdf(HF_KDF_SPOOL_META, always.bytes, NULL, 0, meta->bytes, sizeof meta->bytes);
+    hf_meta_key_wipe(&always);
+    return HF_OK;
+}
+
 static enum hf_result get(unsigned class, uint32_t generation, struct hf_meta_key *meta, struct hf_name_key *name)
 {
+    if (class == HF_CLASS_UNLESS_OPEN && generation & HF_GENERATION_SPOOL)
+        return get_spool(generation, meta);
     if (class < HF_CLASS_FIRST || class > HF_CLASS_LAST || generation == 0)
         return HF_DAMAGED;
     enum hf_result result = copy(class, generation, meta, name);
@@ -329,14 +346,30 @@ void hf_keyring_drop(uint32_t mask)
     pthread_mutex_unlock(&channel);
 }
 
-void hf_keyring_drop_all(void)
+static void wipe_current(bool always_too)
 {
-    hf_keyring_drop(~0u);
     pthread_mutex_lock(&channel);
     pthread_rwlock_wrlock(&state);
-    hf_wipe(ring->current, sizeof ring->current);
+    for (unsigned class = HF_CLASS_FIRST; class <= HF_CLASS_LAST; class++) {
+        if (always_too || class != HF_CLASS_ALWAYS)
+            hf_wipe(&ring->current[class], sizeof ring->current[class]);
+    }
+    hf_wipe(ring->old, sizeof ring->old);
     pthread_rwlock_unlock(&state);
     pthread_mutex_unlock(&channel);
+}
+
+void hf_keyring_drop_meta(void)
+{
+    wipe_current(false);
+}
+
+void hf_keyring_drop_all(void)
+{
+    if (!ring) /* death came before the start */
+        return;
+    hf_keyring_drop(~0u);
+    wipe_current(true);
 }
 
 enum hf_result hf_keyring_head_open(uint32_t *ret_settled, uint8_t *ret_state, uint8_t ret_tips[2 * HF_INDEX_TIP_LEN], uint8_t *ret_age)
@@ -350,7 +383,7 @@ enum hf_result hf_keyring_head_open(uint32_t *ret_settled, uint8_t *ret_state, u
     if (result == HF_OK) {
         *ret_settled = hf_read_u32(&body);
         *ret_state = hf_read_u8(&body);
-        hf_read_bytes(&body, ret_tips, 2 * HF_INDEX_TIP_LEN);
+        hf_read_bytes(&body, ret_tips, (size_t)2 * HF_INDEX_TIP_LEN);
         *ret_age = hf_read_u8(&body);
         result = hf_reader_end(&body);
     }
@@ -366,7 +399,7 @@ static enum hf_result head(uint16_t type, uint32_t epoch, const uint8_t *tips)
     hf_message_begin(&request, out, sizeof out, type);
     hf_write_u32(&request, epoch);
     if (tips)
-        hf_write_bytes(&request, tips, 2 * HF_INDEX_TIP_LEN);
+        hf_write_bytes(&request, tips, (size_t)2 * HF_INDEX_TIP_LEN);
     pthread_mutex_lock(&channel);
     enum hf_result result = ask(&request, &body);
     pthread_mutex_unlock(&channel);

@@ -81,3 +81,14 @@ ssize_t hf_readlink_lent(int dir_fd, const char *backing, char *text, size_t cap
     hf_lend_back(dir_fd, lent);
     return len;
 }
+
+ssize_t hf_getxattr_lent(int fd, const char *name, void *value, size_t cap)
+{
+    uint32_t lent;
+    ssize_t len = hf_disk->fgetxattr(fd, name, value, cap);
+    if (len != -EACCES || hf_lend(fd, 0400, &lent) != 0 || lent == HF_NOT_LENT)
+        return len;
+    len = hf_disk->fgetxattr(fd, name, value, cap);
+    hf_lend_back(fd, lent);
+    return len;
+}

@@ -12,6 +12,7 @@
 #include "fs/files.h"
 #include "fs/fresh.h"
 #include "fs/settle.h"
+#include "fs/sync.h"
 #include "keys/wipe.h"
 #include "os/disk.h"
 #include "os/random.h"
@@ -42,7 +43,7 @@ static int make(struct hf_node *dir, int dir_fd, const char *name, const char *t
     failed = hf_disk->fchmod(fd, HF_LONG_LINK_MODE);
     if (!failed)
         failed = hf_disk->futimens(fd, times);
-    return failed ? failed : hf_disk->fsync(fd);
+    return failed ? failed : hf_sync_whole(fd);
 }
 
 int hf_link_to_file(struct hf_node *dir, int dir_fd, const char *name, struct hf_place *place)

@@ -69,8 +69,8 @@ int main(void)
         result = hf_sandbox_harden(keep, fds, sizeof fds / sizeof fds[0], &error);
     (void)umask(0); /* modes are what the kernel says */
     /* One arena that grows in large steps: else each new file costs a system call for memory. */
-    (void)mallopt(M_ARENA_MAX, 1);
-    (void)mallopt(M_TOP_PAD, 4 << 20);
+    (void)mallopt(M_ARENA_MAX, 1); // NOLINT(concurrency-mt-unsafe): before the first thread
+    (void)mallopt(M_TOP_PAD, 4 << 20); // NOLINT(concurrency-mt-unsafe)
     raise_file_limit();
     if (result == HF_OK)
         result = set_signals();

@@ -63,7 +63,7 @@ static int grow(struct hf_content *content, uint32_t want)
 static int load(struct hf_content *content)
 {
     const struct hf_file_meta *meta = &content->meta;
-    uint8_t now[32];
+    uint8_t now[32] = {0};
     char name[NAME_LEN];
     if (content->more || meta->more_number == 0)
         return 0;

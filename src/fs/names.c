@@ -66,6 +66,15 @@ enum hf_result hf_name_encode(unsigned class, uint32_t generation, const uint8_t
     return result;
 }
 
+static bool is_padding(const uint8_t *bytes, size_t len)
+{
+    uint8_t any = 0;
+    for (size_t i = 0; i < len; i++)
+        any |= bytes[i];
+    return any == 0;
+}
+
+/* A name has one form on the disk: another padding is refused though its seal fits. */
 enum hf_result hf_name_decode(unsigned class, uint32_t generation, const uint8_t dir_id[16], int dir_fd, const char *backing, char out[256])
 {
     char text[400];
@@ -89,7 +98,9 @@ enum hf_result hf_name_decode(unsigned class, uint32_t generation, const uint8_t
     if (result == HF_OK)
         result = len > HF_SIV_TAG_LEN ? hf_siv_open(key.bytes, HF_SPAN(dir_id, 16), HF_SPAN(sealed, len), plain) : HF_DAMAGED;
     size_t name_len = strnlen((const char *)plain, sizeof plain);
-    bool sound = result == HF_OK && name_len > 0 && name_len <= NAME_MAX_LEN && (name_len > SHORT_MAX) == is_long && !memchr(plain, '/', name_len);
+    bool sound = result == HF_OK && name_len > 0 && name_len <= NAME_MAX_LEN && (name_len > SHORT_MAX) == is_long && !memchr(plain, '/', name_len) &&
+                 is_padding(plain + name_len, len - HF_SIV_TAG_LEN - name_len) && len - HF_SIV_TAG_LEN == padded(name_len) &&
+                 strcmp((const char *)plain, ".") != 0 && strcmp((const char *)plain, "..") != 0;
     if (sound && is_long) { /* the record may be another name's */
         char again[HF_BACKING_MAX];
         sound = encode_with(&key, dir_id, (const char *)plain, again, NULL) == HF_OK && strcmp(again, backing) == 0;
@@ -146,7 +157,7 @@ enum hf_result hf_link_open(unsigned class, uint32_t generation, const uint8_t d
     hf_wipe(key, sizeof key);
     HF_TRY(result);
     out[len - HF_SIV_TAG_LEN] = '\0';
-    return HF_OK;
+    return strlen(out) == len - HF_SIV_TAG_LEN ? HF_OK : HF_DAMAGED;
 }
 
 /* --- authentication under the metadata key --- */

@@ -13,6 +13,7 @@
 #include "fs/fresh.h"
 #include "fs/settle.h"
 #include "keys/wipe.h"
+#include "os/clock.h"
 #include "os/disk.h"
 #include "proto/mount.h"
 
@@ -27,7 +28,8 @@ static uint32_t *free_ids, free_count, free_cap, next_id = 1;
 static uint32_t *generations; /* of the ids in chunks, grown with next_id */
 static uint32_t generation_cap;
 static struct hf_node **buckets;
-static size_t bucket_count, node_count, node_peak;
+static size_t bucket_count, node_count;
+static size_t freed; /* since the heap gave memory back */
 static struct hf_node *idle_newest, *idle_oldest;
 static size_t idle_count, idle_max;
 static uint64_t *map_words;
@@ -188,10 +190,14 @@ static struct hf_node *node_new(const struct stat *st, enum hf_node_kind kind)
         grow_buckets();
     hash_in(node);
     node_count++;
-    node_peak = node_count > node_peak ? node_count : node_peak;
     map_set(id, true);
-    __atomic_store_n(&chunks[id / CHUNK][id % CHUNK], node, __ATOMIC_RELEASE);
     return node;
+}
+
+/* table held. From now on hf_node_of finds it. */
+static void publish(struct hf_node *node)
+{
+    __atomic_store_n(&chunks[node->id / CHUNK][node->id % CHUNK], node, __ATOMIC_RELEASE);
 }
 
 /* table held. */
@@ -224,6 +230,7 @@ static void drop_if_unused(struct hf_node *node)
         __atomic_store_n(&chunks[node->id / CHUNK][node->id % CHUNK], NULL, __ATOMIC_RELEASE);
         give_id(node->id);
         node_count--;
+        freed++;
         if (node->fd >= 0)
             (void)hf_disk->close(node->fd);
         hf_content_free(&node->content);
@@ -252,7 +259,7 @@ enum hf_result hf_node_start(int root_fd, void *map)
     buckets = calloc(bucket_count, sizeof *buckets);
     idle_max = IDLE_CONTENTS;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < idle_max + SPARE_FDS)
-        idle_max = limit.rlim_cur > 2 * SPARE_FDS ? limit.rlim_cur - SPARE_FDS : limit.rlim_cur / 2;
+        idle_max = limit.rlim_cur > (rlim_t)2 * SPARE_FDS ? limit.rlim_cur - SPARE_FDS : limit.rlim_cur / 2;
     if (!buckets)
         return HF_NO_MEMORY;
     pthread_mutex_lock(&table);
@@ -261,6 +268,7 @@ enum hf_result hf_node_start(int root_fd, void *map)
         root->lookups = 1;
         root->refs = 1;
         root->fd = root_fd;
+        publish(root);
     }
     pthread_mutex_unlock(&table);
     return root ? HF_OK : HF_NO_MEMORY;
@@ -281,9 +289,7 @@ static void take_place(struct hf_node *node, struct hf_node *parent, const char 
 static struct hf_node *get(const struct stat *st, enum hf_node_kind kind, struct hf_node *parent, const char *backing, bool counted)
 {
     pthread_mutex_lock(&table);
-    struct hf_node *node = hash_find(st->st_ino);
-    if (!node)
-        node = node_new(st, kind);
+    struct hf_node *known = hash_find(st->st_ino), *node = known ? known : node_new(st, kind);
     if (node) {
         take_place(node, parent, backing);
         if (counted)
@@ -291,6 +297,8 @@ static struct hf_node *get(const struct stat *st, enum hf_node_kind kind, struct
         else
             node->refs++;
     }
+    if (node && !known)
+        publish(node);
     pthread_mutex_unlock(&table);
     return node;
 }
@@ -321,6 +329,12 @@ struct hf_node *hf_node_find(ino_t ino)
         node->refs++;
     pthread_mutex_unlock(&table);
     return node;
+}
+
+void hf_node_opened(struct hf_node *file)
+{
+    if (file->opens++ == 0)
+        file->opened_s = (uint32_t)(hf_clock_ms() / 1000);
 }
 
 void hf_node_ref(struct hf_node *node)
@@ -382,6 +396,14 @@ int hf_node_place(struct hf_node *node, struct hf_node *parent, const char *back
     return 0;
 }
 
+void hf_node_place_in(struct hf_node *node, struct hf_node *parent, const char *backing, char *room)
+{
+    size_t len = strlen(backing) + 1;
+    memcpy(room, backing, len);
+    char *fits = realloc(room, len);
+    place(node, parent, fits ? fits : room);
+}
+
 void hf_node_unplace(struct hf_node *node)
 {
     place(node, NULL, NULL);
@@ -433,15 +455,13 @@ uint64_t hf_node_count(void)
 
 void hf_node_trim(void)
 {
-    enum { WORTH_IT = 32768 };
+    enum { WORTH_IT = 8192 };
     pthread_mutex_lock(&table);
-    if (node_count > node_peak)
-        node_peak = node_count;
-    bool fell = node_peak > WORTH_IT && node_count < node_peak / 2;
-    if (fell)
-        node_peak = node_count;
+    bool many = freed >= WORTH_IT;
+    if (many)
+        freed = 0;
     pthread_mutex_unlock(&table);
-    if (fell)
+    if (many)
         (void)malloc_trim(0);
 }
 

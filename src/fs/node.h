@@ -45,16 +45,17 @@ struct hf_node {
     ino_t ino;
     struct hf_node *hash_next;
     struct hf_node *idle_prev, *idle_next; /* the list of descriptors that may be closed, newest first */
-    bool idle;
+    atomic_bool idle; /* may be asked without the lock */
     /* hf_ns */
     struct hf_node *parent; /* holds a reference; NULL: the root, or no name is known */
     char *name;             /* on disk */
-    bool unlinked;          /* the last name is gone */
+    atomic_bool unlinked;   /* the last name is gone; may be asked without hf_ns */
     /* lock */
     pthread_rwlock_t lock;
     int fd;            /* -1: opened at the next use */
     uint32_t opens;
-    uint8_t class;     /* 0: not known yet */
+    uint32_t opened_s; /* boot time of the first of them */
+    atomic_uchar class; /* 0: not known yet; a directory's is written with its own lock held, so that it may be asked without either */
     uint16_t set_id;   /* a file's mode when it has set-id bits, which the disk takes away whenever we, without privilege, write; else 0 */
     bool bound;        /* name and attributes were checked against the header since it was loaded */
     bool stale;        /* the header in memory is newer than the disk's (names, attributes): the settle writes it */
@@ -82,6 +83,8 @@ extern pthread_rwlock_t hf_ns;
 extern atomic_bool hf_dead;
 
 HF_MUST_USE enum hf_result hf_node_start(int root_fd, void *map);
+/* One more descriptor. Its lock is held exclusively, or nobody else knows it yet. */
+void hf_node_opened(struct hf_node *file);
 /* NULL when there is none. The kernel's count keeps it alive while a request names it. */
 struct hf_node *hf_node_of(uint64_t id);
 /* The node of a backing object, made when it is not known. counted: one lookup; else one reference. hf_ns held. NULL without memory. */
@@ -94,6 +97,8 @@ void hf_node_lookup_add(struct hf_node *node);
 void hf_node_lookup_drop(struct hf_node *node, uint64_t count);
 /* hf_ns held exclusively. A new place, or none that is known. */
 HF_MUST_USE int hf_node_place(struct hf_node *node, struct hf_node *parent, const char *backing);
+/* The same, which cannot fail: room (HF_BACKING_MAX bytes of the heap) becomes the node's. */
+void hf_node_place_in(struct hf_node *node, struct hf_node *parent, const char *backing, char *room);
 void hf_node_unplace(struct hf_node *node);
 /* The object's last name is gone: the inode number may come again. hf_ns held exclusively. */
 void hf_node_unhash(struct hf_node *node);
@@ -101,7 +106,7 @@ void hf_node_rehash(struct hf_node *node, ino_t ino);
 /* Calls fn for each node with a reference held, no lock held; a snapshot. */
 void hf_node_each(void (*fn)(struct hf_node *node, void *arg), void *arg);
 uint64_t hf_node_count(void);
-/* After many nodes went, the heap gives their memory back to the system. No lock held. */
+/* When many nodes went since the last time, the heap gives their memory back to the system. No lock held. */
 void hf_node_trim(void);
 
 /* A regular file with exactly this mode may hold a symlink's target: its header says so. */

@@ -19,6 +19,7 @@
 #include "fs/fresh.h"
 #include "fs/keyring.h"
 #include "fs/settle.h"
+#include "fs/sync.h"
 #include "fs/treepart.h"
 #include "fs/worker.h"
 #include "fs/xattrs.h"
@@ -80,11 +81,11 @@ static int make_copy(struct hf_node *file, int dir_fd, unsigned class, const cha
     if (!failed)
         failed = -hf_errno(hf_content_put_header((*ret)->content, hf_epoch_now()));
     if (!failed)
-        failed = -hf_errno(hf_content_fsync((*ret)->content));
+        failed = -hf_errno(hf_content_fsync((*ret)->content, false));
     if (!failed)
         failed = hf_disk->futimens(fd, times);
     if (!failed)
-        failed = hf_disk->fsync(fd);
+        failed = hf_sync_whole(fd);
     return failed;
 }
 
@@ -117,6 +118,8 @@ static int raise_file(struct hf_node *file, unsigned class)
         hf_node_unhash(copy);
         hf_node_unplace(copy);
     }
+    if (!failed) /* an fsync of the new inode is to promise what the name stands for, also where a disk syncs inodes one by one */
+        failed = hf_sync_whole(dir_fd);
     hf_node_unref(copy);
     hf_dir_done(file->parent);
     hf_wipe(plain, sizeof plain);
@@ -137,6 +140,12 @@ static int protect_file(struct hf_node *file, unsigned class)
     return failed;
 }
 
+/* [UO-8] Class unless-open inside an `always` directory: names stay under `always`, so that it is a directory before the first unlock too. */
+static bool becomes_spool(const struct hf_node *dir, unsigned class)
+{
+    return class == HF_CLASS_UNLESS_OPEN && dir->parent && dir->parent->id != HF_TREE_ROOT && hf_dir_class(dir->parent) == HF_CLASS_ALWAYS;
+}
+
 static int protect_dir(struct hf_node *dir, unsigned class)
 {
     struct hf_dir_record record;
@@ -148,13 +157,16 @@ static int protect_dir(struct hf_node *dir, unsigned class)
     if (fd < 0)
         return fd;
     int failed = hf_disk->fstat(fd, &st);
-    if (!failed && (!hf_keyring_has_name(class) || !hf_keyring_has_name(dir->dir.record.class)))
+    if (!failed && (!hf_keyring_has_name(class) || !hf_keyring_has_name(hf_dir_file_class(dir))))
         failed = -ENOKEY; /* its emptiness is no reason to let a class go, or come, that is locked */
-    if (!failed && class != dir->dir.record.class) {
+    unsigned flags = becomes_spool(dir, class) ? HF_DIR_SPOOL : 0;
+    if (flags)
+        class = HF_CLASS_ALWAYS;
+    if (!failed && (class != dir->dir.record.class || flags != dir->dir.record.flags)) {
         int empty = hf_dir_is_empty(fd);
         failed = empty < 0 ? empty : empty ? hf_node_plain(dir, plain) : -ENOTEMPTY;
         if (!failed)
-            failed = hf_dir_record_next(dir, fd, dir->parent, plain, &st, class, &record);
+            failed = hf_dir_record_next(dir, fd, dir->parent, plain, &st, class, flags, &record);
         hf_dirty(NULL);
         if (!failed) {
             hf_dir_record_commit(dir, fd, &record);
@@ -212,6 +224,10 @@ int hf_protect(uint64_t id, const char *class_name, size_t len)
     int failed = hf_tree_enter(id, true, &node);
     if (failed)
         return failed;
+    if (node->parent && node->parent->id == HF_TREE_ROOT && !hf_keyring_has_name(HF_CLASS_AFTER_UNLOCK)) {
+        hf_tree_leave(); /* its name would have to change with it */
+        return -ENOKEY;
+    }
     switch (node->kind) {
     case HF_NODE_FILE: failed = protect_file(node, class); break;
     case HF_NODE_DIR: failed = protect_dir(node, class); break;

@@ -14,16 +14,18 @@
 #include "fs/gate.h"
 #include "fs/serve_ops.h"
 #include "fs/worker.h"
+#include "os/order.h"
+#include "proto/mount.h"
 
 #pragma GCC poison strcpy sprintf
 
 enum { THREADS = 8, PATIENCE_US = 30000, INC_EPOCH = 8 /* FUSE_NOTIFY_INC_EPOCH, Linux 6.16; libfuse does not know it */ };
 
-static struct fuse_session *session;
+static _Atomic(struct fuse_session *) session; /* the watch for death may come before it is there */
 static int ended_fd = -1, wake_fd = -1;
 static pthread_t threads[THREADS];
 static atomic_uint_fast64_t in_hand[THREADS]; /* the request that each thread has, by the kernel's number; 0: none */
-static unsigned thread_count;
+static atomic_uint thread_count;
 static atomic_uint running;
 
 static void inval_node(uint64_t id)
@@ -79,6 +81,8 @@ static ssize_t read_request(int fd, void *buffer, size_t len, void *data)
     const struct fuse_init_in *init = (const void *)(in + 1);
     if (got >= (ssize_t)(sizeof *in + sizeof *init) && in->opcode == FUSE_INIT && (init->flags & FUSE_HANDLE_KILLPRIV_V2))
         atomic_store_explicit(&init_unique, in->unique, memory_order_relaxed);
+    if (got >= (ssize_t)sizeof *in && (in->opcode == FUSE_FORGET || in->opcode == FUSE_BATCH_FORGET))
+        HF_ORDER_AFTER(&init_unique); /* the kernel forgets a node after every answer about it */
     return got;
 }
 
@@ -86,9 +90,12 @@ static ssize_t write_reply(int fd, struct iovec *iov, int count, void *data)
 {
     (void)data;
     const struct fuse_out_header *out = iov[0].iov_base;
+    HF_ORDER_BEFORE(&init_unique);
     uint64_t wanted = atomic_load_explicit(&init_unique, memory_order_relaxed);
     if (wanted != 0 && out->unique == wanted && count > 1 && iov[1].iov_len >= offsetof(struct fuse_init_out, max_background)) {
-        ((struct fuse_init_out *)iov[1].iov_base)->flags |= FUSE_HANDLE_KILLPRIV_V2;
+        struct fuse_init_out *init = iov[1].iov_base;
+        init->flags |= FUSE_HANDLE_KILLPRIV_V2;
+        init->max_readahead = HF_READ_AHEAD; /* libfuse gives back no more than the kernel had before the supervisor asked for this */
         atomic_store_explicit(&init_unique, 0, memory_order_relaxed);
     }
     return writev(fd, iov, count);

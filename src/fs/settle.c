@@ -16,12 +16,13 @@
 #include "fs/keyring.h"
 #include "fs/morenames.h"
 #include "fs/scan.h"
+#include "fs/sync.h"
 #include "fs/treepart.h"
 #include "format/head.h"
 #include "os/clock.h"
 #include "os/disk.h"
 
-enum { SETTLE_MS = 30000, DIRTY_SOON = 8192, DIRTY_MANY = 16384, PACE_STEP_US = 2000, PACE_STEPS = 1000 };
+enum { SETTLE_MS = 30000, DIRTY_SOON = 8192, DIRTY_MANY = 16384, PACE_STEP_US = 2000, PACE_STEPS = 1000, LAST_ROUNDS = 4 };
 
 atomic_bool hf_unclean;
 bool hf_fresh;
@@ -92,7 +93,7 @@ int hf_tree_settle_due_ms(void)
     bool dirty = list || names_dirty, many = list_len >= DIRTY_SOON;
     uint64_t since = dirty_since_ms;
     pthread_mutex_unlock(&list_lock);
-    if (!dirty)
+    if (!dirty || hf_sync_has_failed())
         return -1;
     if (many)
         return 0;
@@ -129,7 +130,7 @@ static int write_header(struct hf_node *file, uint32_t epoch)
         }
         failed = hf_file_touch_begin(file, true, &touch);
         if (!failed && content->attr_ahead && content->attr_epoch > epoch) /* it changed behind the first barrier */
-            failed = hf_disk->fsync(file->fd);
+            failed = hf_sync_whole(file->fd);
         if (!failed)
             hf_content_attr_is_durable(content);
         if (!failed && file->stale)
@@ -253,7 +254,7 @@ static int settle(void)
     bool moved_attr = atomic_exchange(&attr_moved, false);
     int barrier = index_failed;
     if (!barrier && moved_attr)
-        barrier = hf_disk->syncfs(hf_node_of(HF_TREE_ROOT)->fd);
+        barrier = hf_sync_all(hf_node_of(HF_TREE_ROOT)->fd);
     failed = barrier;
     for (size_t i = 0; i < taken.len && !barrier; i++) {
         int one = taken.nodes[i]->kind == HF_NODE_DIR ? settle_dir(taken.nodes[i]) : write_header(taken.nodes[i], epoch);
@@ -262,7 +263,7 @@ static int settle(void)
     if (!failed && !hf_unclean)
         failed = hf_fresh_append(); /* [FR-6] the same barrier makes it durable */
     if (!failed)
-        failed = hf_disk->syncfs(hf_node_of(HF_TREE_ROOT)->fd);
+        failed = hf_sync_all(hf_node_of(HF_TREE_ROOT)->fd);
     if (failed && moved_attr)
         hf_attr_moved();
     /* Until every class was scanned after an unclean stop the window stays open. */
@@ -291,6 +292,25 @@ int hf_tree_settle(void)
     pthread_mutex_lock(&settling);
     int failed = settle();
     pthread_mutex_unlock(&settling);
+    hf_node_trim();
+    return failed;
+}
+
+int hf_settle_and_forget(void)
+{
+    int failed = 0;
+    pthread_mutex_lock(&settling);
+    for (int round = 0;; round++) {
+        pthread_rwlock_wrlock(&hf_ns);
+        if (failed || round == LAST_ROUNDS || (hf_unclean && round > 0) || hf_tree_settle_due_ms() < 0)
+            break; /* with the namespace held, so that nothing comes behind it */
+        pthread_rwlock_unlock(&hf_ns);
+        failed = settle();
+    }
+    hf_fresh_forget();
+    hf_keyring_drop_meta();
+    pthread_rwlock_unlock(&hf_ns);
+    pthread_mutex_unlock(&settling);
     return failed;
 }
 
@@ -299,6 +319,22 @@ struct children {
     struct hf_node **nodes;
     size_t len, cap;
 };
+
+/* A directory made in one that is synced: its record, without which its name says nothing, is its own. */
+static int sync_dir(struct hf_node *dir)
+{
+    pthread_rwlock_rdlock(&hf_ns);
+    int fd = dir->unlinked ? -ENOENT : hf_dir_use_fd(dir);
+    pthread_rwlock_unlock(&hf_ns);
+    if (fd < 0)
+        return fd == -ENOENT ? 0 : fd;
+    int failed = hf_sync_whole(fd);
+    pthread_rwlock_wrlock(&dir->lock);
+    dir->unsynced = dir->unsynced && failed;
+    pthread_rwlock_unlock(&dir->lock);
+    hf_dir_done(dir);
+    return failed;
+}
 
 int hf_settle_children(struct hf_node *dir)
 {
@@ -320,13 +356,19 @@ int hf_settle_children(struct hf_node *dir)
         return -ENOMEM;
     for (size_t i = 0; i < children.len; i++) {
         struct hf_node *node = children.nodes[i];
+        if (node->kind == HF_NODE_DIR) {
+            int one = failed ? failed : sync_dir(node);
+            failed = failed ? failed : one;
+            hf_node_unref(node);
+            continue;
+        }
         pthread_rwlock_rdlock(&hf_ns);
         pthread_rwlock_wrlock(&node->lock);
         if (!failed && !node->unlinked)
             failed = hf_node_open_fd(node);
         pthread_rwlock_unlock(&hf_ns);
         if (!failed && !node->unlinked)
-            failed = hf_disk->fdatasync(node->fd);
+            failed = hf_sync_data(node->fd);
         node->unsynced = node->unsynced && failed;
         pthread_rwlock_unlock(&node->lock);
         hf_node_idle(node);
@@ -342,6 +384,7 @@ enum hf_result hf_settle_start(uint8_t ret_tips[2 * HF_INDEX_TIP_LEN], uint8_t *
 {
     uint32_t settled = 0;
     uint8_t state = 0;
+    hf_sync_begin();
     enum hf_result result = hf_keyring_head_open(&settled, &state, ret_tips, ret_age);
     if (result != HF_OK)
         return hf_fail(error, result, "the vault's head cannot be opened: %s", hf_result_text(result));
@@ -355,7 +398,7 @@ enum hf_result hf_settle_start(uint8_t ret_tips[2 * HF_INDEX_TIP_LEN], uint8_t *
 
 int hf_tree_close(void)
 {
-    int failed = 0;
+    int failed = hf_sync_has_failed() ? -EIO : 0; /* [CR-15] */
     /* A cut file needs two settles: its shorter header, then the cut. */
     for (int round = 0; round < 4 && !failed && hf_tree_settle_due_ms() >= 0; round++)
         failed = hf_tree_settle();

@@ -21,11 +21,13 @@ void hf_dirty_again(struct hf_node *node);
 void hf_attr_moved(void);
 /* The epoch of changes made now. */
 uint32_t hf_epoch_now(void);
-/* Syncs the dirty files that were made in this directory and never synced. */
+/* Syncs the files and directories that were made in this directory and never synced. */
 HF_MUST_USE int hf_settle_children(struct hf_node *dir);
 uint64_t hf_dirty_count(void);
 /* Before a change, no lock held: when very many files wait for the settle (each holds its content and key in memory), waits a moment for it. */
 void hf_settle_pace(void);
+/* Back to before the first unlock, when the classes' other keys are gone: settles what is left, then the metadata keys and the main index go, whatever failed. */
+HF_MUST_USE int hf_settle_and_forget(void);
 /* HEAD_OPEN. age: enum hf_head_age. */
 HF_MUST_USE enum hf_result hf_settle_start(uint8_t ret_tips[2 * HF_INDEX_TIP_LEN], uint8_t *ret_age, struct hf_error *error);
 

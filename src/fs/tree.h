@@ -130,15 +130,20 @@ void hf_tree_die(void);
 
 struct hf_tree_counts {
     uint32_t open, open_unless_open;
+    uint32_t oldest_s; /* for how long the oldest of class unless-open has been open */
     uint64_t nodes, dirty;
     uint8_t freshness; /* proto/mount.h HF_FRESHNESS_* */
 };
 void hf_tree_counts(struct hf_tree_counts *ret);
 
-/* Makes an hf_tree_check or hf_tree_rotate that runs in another thread end soon, with -EINTR; nothing when none runs. */
+/* Makes an hf_tree_check, hf_tree_rotate or hf_tree_take_in that runs in another thread end soon, with -EINTR; nothing when none runs. */
 void hf_tree_stop(void);
 /* Re-keys every file of the class (0: all) to the current generation. progress may be NULL. -EMLINK: files with several names were left, the rest is done. */
 int hf_tree_rotate(unsigned class, void (*progress)(void *arg, uint64_t done, const char *what), void *arg, uint64_t *ret_files);
+/* [UO-8] Files that came before the first unlock wait to be taken in, and can be. */
+bool hf_tree_arrivals_due(void);
+/* Takes them in. -EINTR: stopped, the rest is still due. */
+int hf_tree_take_in(void);
 /* Reads and authenticates everything reachable. finding is called for each damage with its plain path. Findings of what is locked are none. */
 int hf_tree_check(void (*finding)(void *arg, const char *path, const char *what), void *arg, uint64_t *ret_objects, uint64_t *ret_findings);
 

@@ -145,7 +145,7 @@ static int set_dir(struct hf_node *dir, const struct stat *from, const struct st
     }
     int failed = dir->id == HF_TREE_ROOT ? 0 : hf_node_plain(dir, plain);
     if (!failed)
-        failed = hf_dir_record_next(dir, fd, dir->parent, plain, to, dir->dir.record.class, &record);
+        failed = hf_dir_record_next(dir, fd, dir->parent, plain, to, dir->dir.record.class, dir->dir.record.flags, &record);
     if (!failed) {
         hf_dirty(NULL);
         failed = apply(fd, from, to);
@@ -244,7 +244,10 @@ static int set_size(uint64_t id, off_t size)
     int failed = hf_file_use(file, true);
     if (failed)
         return failed;
-    failed = size < 0 ? -EINVAL : hf_file_truncate(file, (uint64_t)size);
+    if (file->opens == 0 && file->class == HF_CLASS_UNLESS_OPEN && !hf_keyring_is_open(HF_CLASS_UNLESS_OPEN))
+        failed = -ENOKEY; /* [UO-6] closed: its key is on its way out */
+    else
+        failed = size < 0 ? -EINVAL : hf_file_truncate(file, (uint64_t)size);
     bool idle = file->opens == 0;
     hf_file_done(file);
     if (idle)

@@ -13,6 +13,7 @@
 #include "fs/settle.h"
 #include "fs/treepart.h"
 #include "fs/worker.h"
+#include "fs/sync.h"
 #include "os/disk.h"
 
 enum { STORE_MAX = 64 * 1024 };
@@ -70,7 +71,7 @@ int hf_tree_open(uint64_t id, int flags)
     if (!failed) {
         store(file);
         file->written = file->written || (flags & O_ACCMODE) != O_RDONLY;
-        file->opens++;
+        hf_node_opened(file);
     }
     hf_file_done(file);
     if (!failed)
@@ -140,9 +141,7 @@ int hf_tree_fsync(uint64_t id, bool data_only)
     if (file->content->header_due)
         failed = put_header(file);
     if (!failed)
-        failed = -hf_errno(hf_content_fsync(file->content));
-    if (!failed && !data_only)
-        failed = hf_disk->fsync(file->fd); /* times, mode, owner */
+        failed = -hf_errno(hf_content_fsync(file->content, !data_only));
     hf_file_keep_mode(file);
     if (!failed)
         file->unsynced = false;
@@ -162,7 +161,7 @@ int hf_tree_fsyncdir(uint64_t id)
         return fd;
     failed = hf_settle_children(dir);
     if (!failed)
-        failed = hf_disk->fsync(fd);
+        failed = hf_sync_whole(fd);
     hf_dir_done(dir);
     return failed;
 }

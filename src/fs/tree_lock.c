@@ -1,5 +1,6 @@
 /* Start, lock, unlock, death: what is done to all nodes at once. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,9 +12,12 @@
 #include "fs/keyring.h"
 #include "fs/scan.h"
 #include "fs/settle.h"
+#include "fs/spool.h"
+#include "fs/sync.h"
 #include "fs/treepart.h"
 #include "fs/worker.h"
 #include "keys/wipe.h"
+#include "os/clock.h"
 #include "os/disk.h"
 #include "os/file.h"
 #include "proto/keys.h"
@@ -33,7 +37,7 @@ static enum hf_result make_root_record(struct hf_node *root, struct hf_error *er
         if (!failed)
             failed = hf_dir_record_make(NULL, root->fd, HF_CLASS_AFTER_UNLOCK, "", &st, &record);
         if (!failed)
-            failed = hf_disk->fsync(root->fd);
+            failed = hf_sync_whole(root->fd);
     }
     return failed ? hf_fail(error, hf_result_from_errno(-failed), "the vault's root record cannot be made: %s", strerror(-failed)) : HF_OK;
 }
@@ -55,6 +59,7 @@ enum hf_result hf_tree_start(int root_fd, void *nodes, const struct hf_tree_kern
     pthread_rwlock_unlock(&hf_ns);
     if (fd < 0)
         return hf_fail(error, fd == -EIO ? HF_DAMAGED : hf_result_from_errno(-fd), "the vault's root record (.hf) is missing or not authentic");
+    hf_spool_look();
     hf_scan();
     return HF_OK;
 }
@@ -159,6 +164,8 @@ int hf_tree_lock_drop(uint32_t mask)
     else
         hf_keyring_drop(mask);
     hf_node_each(forget_one, &sweep);
+    if (mask & HF_CLASS_BIT(HF_CLASS_AFTER_UNLOCK) && hf_settle_and_forget() != 0) /* what came after the drain; the keys go all the same */
+        (void)fprintf(stderr, "holdfast-fs: the last changes before the lock could not be made durable\n");
     bool confirmed = hf_worker_forget_all();
     inval(&sweep);
     return confirmed ? 0 : -EBUSY;
@@ -213,6 +220,7 @@ int hf_tree_unlock(void)
         result = hf_fresh_unlock();
     if (result != HF_OK)
         return -hf_errno(result);
+    hf_spool_look();
     hf_scan();
     if (hf_kernel->keys_are_back)
         hf_kernel->keys_are_back();
@@ -227,6 +235,8 @@ void hf_tree_die(void)
     struct sweep all = {.mask = ~0u, .drop = true};
     atomic_store(&hf_dead, true);
     hf_keyring_drop_all();
+    if (!hf_kernel) /* it came before the start: there is nothing else */
+        return;
     hf_node_each(forget_one, &all);
     inval(&all); /* before the wait for threads, since our time is limited */
     (void)hf_worker_forget_all();
@@ -238,8 +248,11 @@ static void count_one(struct hf_node *node, void *arg)
     struct hf_tree_counts *counts = arg;
     pthread_rwlock_rdlock(&node->lock);
     counts->open += node->opens;
-    if (node->class == HF_CLASS_UNLESS_OPEN) /* [UO-7] */
+    if (node->class == HF_CLASS_UNLESS_OPEN && node->opens > 0) { /* [UO-7] */
+        uint32_t age_s = (uint32_t)(hf_clock_ms() / 1000) - node->opened_s;
         counts->open_unless_open += node->opens;
+        counts->oldest_s = age_s > counts->oldest_s ? age_s : counts->oldest_s;
+    }
     pthread_rwlock_unlock(&node->lock);
 }
 

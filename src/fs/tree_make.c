@@ -203,13 +203,12 @@ static int create_nameless(uint64_t parent, mode_t mode, const struct hf_caller 
     if (failed && fd >= 0)
         (void)hf_disk->close(fd);
     if (!failed) {
-        struct hf_file_birth birth = {.class = hf_dir_class(dir), .kind = HF_KIND_REGULAR, .mode = st.st_mode & 07777};
+        struct hf_file_birth birth = {.class = hf_dir_file_class(dir), .kind = HF_KIND_REGULAR, .mode = st.st_mode & 07777, .opened = true};
         failed = hf_file_birth(fd, &birth, dir, NULL, NULL, &file);
     }
     if (!failed) {
         hf_node_unhash(file);
         hf_node_busy(file);
-        file->opens++;
         failed = answer(file, 0, ret);
     }
     if (dir_fd >= 0)
@@ -229,18 +228,15 @@ int hf_tree_create(uint64_t parent, const char *name, mode_t mode, int flags, co
     int failed = begin(parent, name, &dir, &dir_fd, &place);
     if (failed)
         return failed;
-    struct hf_file_birth birth = {.class = hf_dir_class(dir), .kind = HF_KIND_REGULAR};
+    struct hf_file_birth birth = {.class = hf_dir_file_class(dir), .kind = HF_KIND_REGULAR, .opened = true};
     failed = make_file(dir, dir_fd, name, &place, mode, caller, &birth, &file);
-    if (!failed) {
-        file->opens++;
-        file->written = true;
+    if (!failed)
         failed = answer(file, 0, ret);
-    }
     end(dir, dir_fd, &place, failed);
     return failed;
 }
 
-/* What has no descriptor to change its owner by: a device, FIFO, socket or symlink that was just made. */
+/* What has no descriptor to change its owner by: a device, FIFO, socket or symlink that was just made. Where that fails it goes again. */
 static int give_by_name(struct hf_node *dir, int dir_fd, const char *name, struct hf_place *place, const struct hf_caller *caller, struct hf_entry *ret)
 {
     struct stat up;
@@ -253,7 +249,11 @@ static int give_by_name(struct hf_node *dir, int dir_fd, const char *name, struc
         failed = hf_disk->fchmodat(dir_fd, place->backing, place->st.st_mode & 07777);
     if (!failed)
         failed = hf_disk->fstatat(dir_fd, place->backing, &place->st);
-    return failed ? failed : hf_tree_entry(dir, name, place, ret);
+    if (!failed)
+        failed = hf_tree_entry(dir, name, place, ret);
+    if (failed && hf_disk->unlinkat(dir_fd, place->backing, 0) == 0)
+        hf_fresh_remove(dir, place->backing);
+    return failed;
 }
 
 /* A file that was made, but is not open. Takes the reference; file may be NULL. */
@@ -273,7 +273,7 @@ int hf_tree_mknod(uint64_t parent, const char *name, mode_t mode, dev_t rdev, co
     if (failed)
         return failed;
     if (S_ISREG(mode)) {
-        struct hf_file_birth birth = {.class = hf_dir_class(dir), .kind = HF_KIND_REGULAR};
+        struct hf_file_birth birth = {.class = hf_dir_file_class(dir), .kind = HF_KIND_REGULAR};
         failed = make_file(dir, dir_fd, name, &place, mode, caller, &birth, &file);
         if (!failed) {
             hf_node_ref(file);
@@ -317,7 +317,9 @@ static int make_dir(struct hf_node *dir, int dir_fd, const char *name, struct hf
     node->dir.record = record;
     node->dir.loaded = true;
     node->class = record.class;
+    node->unsynced = true;
     pthread_mutex_unlock(&node->dir.lock);
+    hf_dirty(node);
     hf_fresh_put_dir(node, dir, place->backing, place->always);
     *ret = node;
     return 0;

@@ -17,6 +17,7 @@
 #include "fs/longlink.h"
 #include "fs/morenames.h"
 #include "fs/settle.h"
+#include "fs/sync.h"
 #include "fs/treepart.h"
 #include "keys/wipe.h"
 #include "os/disk.h"
@@ -144,11 +145,12 @@ static int unmark_dir(const struct side *side, int *ret_fd)
     int empty = hf_dir_is_empty(fd);
     int failed = empty < 0 ? empty : empty ? hf_lend(fd, 0700, &lent) : -ENOTEMPTY;
     if (!failed) {
-        hf_dir_record_forget_next(fd);
         failed = hf_disk->unlinkat(fd, ".hf", 0);
-        hf_lend_back(fd, lent);
         if (failed == -ENOENT)
             failed = 0;
+        if (!failed) /* last: it may be the true one */
+            hf_dir_record_forget_next(fd);
+        hf_lend_back(fd, lent);
     }
     if (failed)
         (void)hf_disk->close(fd);
@@ -225,6 +227,8 @@ struct mover {
     uint8_t new_slot[HF_SLOT_LEN];
     struct hf_dir_record record;
     int dir_fd;
+    bool next; /* the record was put: what an earlier change left there, when it could not be, is the true one and stays */
+    char *room; /* for the node's new name: once the disk has it, nothing may fail any more */
 };
 
 static int mover_prepare_file(struct mover *mover, bool over)
@@ -241,7 +245,7 @@ static int mover_prepare_file(struct mover *mover, bool over)
     if (!failed)
         failed = hf_slot_of(file, mover->to_dir, mover->to_name, mover->new_slot);
     if (!failed && over && file->unsynced && !disk_orders_renames(file->fd))
-        failed = hf_disk->fdatasync(file->fd);
+        failed = hf_sync_data(file->fd);
     if (!failed)
         failed = hf_evidence_put(file, HF_EVIDENCE_NAME, mover->new_slot);
     pthread_rwlock_unlock(&file->lock);
@@ -257,7 +261,9 @@ static int mover_prepare_dir(struct mover *mover)
         return mover->dir_fd;
     int failed = hf_disk->fstat(mover->dir_fd, &st);
     if (!failed)
-        failed = hf_dir_record_next(dir, mover->dir_fd, mover->to_dir, mover->to_name, &st, dir->dir.record.class, &mover->record);
+        failed = hf_dir_record_next(dir, mover->dir_fd, mover->to_dir, mover->to_name, &st, dir->dir.record.class, dir->dir.record.flags,
+                                    &mover->record);
+    mover->next = !failed;
     return failed;
 }
 
@@ -266,7 +272,9 @@ static int mover_prepare(struct mover *mover, bool over)
     struct side *from = mover->from;
     mover->dir_fd = -1;
     from->node = hf_node_get(&from->place.st, from->dir, from->place.backing, false);
-    if (!from->node)
+    if (from->node)
+        mover->room = malloc(HF_BACKING_MAX);
+    if (!mover->room)
         return -ENOMEM;
     switch (from->node->kind) {
     case HF_NODE_FILE:
@@ -296,10 +304,9 @@ static void mover_enter(const struct mover *mover, const char *backing, bool alw
 }
 
 /* After the rename; done: it happened. */
-static int mover_finish(struct mover *mover, const char *backing, bool always, bool done)
+static void mover_finish(struct mover *mover, const char *backing, bool always, bool done)
 {
     struct hf_node *node = mover->from->node;
-    int failed = 0;
     if (done && (node->kind == HF_NODE_FILE || node->kind == HF_NODE_LONG_LINK)) {
         pthread_rwlock_wrlock(&node->lock);
         hf_dirty(node);
@@ -310,17 +317,17 @@ static int mover_finish(struct mover *mover, const char *backing, bool always, b
     if (mover->dir_fd >= 0) {
         if (done)
             hf_dir_record_commit(node, mover->dir_fd, &mover->record);
-        else
+        else if (mover->next)
             hf_dir_record_forget_next(mover->dir_fd);
         hf_dir_done(node);
     }
     if (done && (is_this_name(mover->from) || !node->parent)) {
-        int lost = hf_node_place(node, mover->to_dir, backing);
-        failed = failed ? failed : lost;
+        hf_node_place_in(node, mover->to_dir, backing, mover->room);
+        mover->room = NULL;
     }
+    free(mover->room);
     if (done)
         mover_enter(mover, backing, always);
-    return failed;
 }
 
 /* A link's target is sealed to its place: a new link comes, the old one goes. */
@@ -411,10 +418,8 @@ static int move(struct side *from, struct side *to, unsigned flags)
             failed = hf_disk->unlinkat(to->fd, to->place.backing, S_ISDIR(to->place.st.st_mode) ? AT_REMOVEDIR : 0);
         after_loss(to, strcmp(to->place.backing, target.backing) == 0);
     }
-    if (from->node) {
-        int late = mover_finish(&mover, target.backing, target.always, done);
-        failed = failed ? failed : late;
-    }
+    if (from->node)
+        mover_finish(&mover, target.backing, target.always, done);
     if (done)
         hf_place_side_remove(from->fd, from->place.backing);
     else if (!over && target.side[0])
@@ -443,9 +448,11 @@ static int exchange(struct side *a, struct side *b)
         hf_dirty(NULL);
         failed = hf_disk->renameat2(a->fd, a->place.backing, b->fd, b->place.backing, RENAME_EXCHANGE);
     }
-    int late = a->node ? mover_finish(&first, b->place.backing, b->place.always, !failed) : 0;
-    int later = b->node ? mover_finish(&second, a->place.backing, a->place.always, !failed) : 0;
-    return failed ? failed : late ? late : later;
+    if (a->node)
+        mover_finish(&first, b->place.backing, b->place.always, !failed);
+    if (b->node)
+        mover_finish(&second, a->place.backing, a->place.always, !failed);
+    return failed;
 }
 
 static int rename_once(uint64_t parent, const char *name, uint64_t new_parent, const char *new_name, unsigned flags)

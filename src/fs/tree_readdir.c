@@ -1,6 +1,7 @@
 /* Reading a directory. There is no open directory (the kernel keeps what it read): a node has one stream, which goes on where it was read last. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,7 +87,7 @@ static bool show(struct hf_node *dir, int dir_fd, const struct dirent64 *raw, bo
     char plain[256];
     bool dot = strcmp(raw->d_name, ".") == 0 || strcmp(raw->d_name, "..") == 0;
     if (dot)
-        (void)strcpy(plain, raw->d_name);
+        (void)snprintf(plain, sizeof plain, "%s", raw->d_name);
     else if (hf_dir_plain(dir, dir_fd, raw->d_name, plain) != 0)
         return true; /* what is no name of ours is for `check` to report: a directory never becomes unlistable */
     /* [FR-2] What the index does not know is listed; its lookup fails. */

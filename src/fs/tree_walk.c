@@ -12,6 +12,7 @@
 #include "fs/fresh.h"
 #include "fs/keyring.h"
 #include "fs/settle.h"
+#include "fs/spool.h"
 #include "fs/treepart.h"
 #include "fs/worker.h"
 #include "keys/wipe.h"
@@ -23,6 +24,7 @@ struct walk {
     void (*progress)(void *arg, uint64_t done, const char *what);
     void *arg;
     unsigned class;
+    bool arrivals; /* only where files can have come before the first unlock: below directories of class always */
     uint64_t objects, files, findings, left; /* left: has several names, not re-keyed */
     uint8_t *buffer;
 };
@@ -148,10 +150,22 @@ static void walk_entry(struct walk *walk, uint64_t parent, const char *name, con
     wipe_and_free(below, len);
 }
 
+static bool leads_to_arrivals(uint64_t id)
+{
+    struct hf_node *dir = hf_node_of(id);
+    pthread_rwlock_rdlock(&hf_ns);
+    int fd = hf_dir_use(dir);
+    bool leads = fd >= 0 && (id == HF_TREE_ROOT || hf_dir_class(dir) == HF_CLASS_ALWAYS);
+    if (fd >= 0)
+        hf_dir_done(dir);
+    pthread_rwlock_unlock(&hf_ns);
+    return leads;
+}
+
 static void walk_dir(struct walk *walk, uint64_t id, const char *path)
 {
     struct names names = {0};
-    if (atomic_load(&stopped))
+    if (atomic_load(&stopped) || (walk->arrivals && !leads_to_arrivals(id)))
         return;
     hf_fresh_forget_why();
     int failed = hf_tree_readdir(id, 0, false, take_name, &names);
@@ -262,4 +276,29 @@ int hf_tree_rotate(unsigned class, void (*progress)(void *arg, uint64_t done, co
     *ret_files = walk.files;
     int failed = result == HF_OK ? hf_tree_settle() : -hf_errno(result);
     return failed ? failed : atomic_load(&stopped) ? -EINTR : walk.findings ? -EIO : walk.left ? -EMLINK : 0;
+}
+
+/* --- what came before the first unlock --- */
+
+static void take_in_entry(struct walk *walk, struct hf_entry *entry, const char *path)
+{
+    (void)path;
+    if (!S_ISREG(entry->attr.st_mode))
+        return;
+    int taken = hf_spool_take(hf_node_of(entry->id));
+    walk->files += taken > 0;
+    walk->left += taken < 0;
+}
+
+int hf_tree_take_in(void)
+{
+    struct walk walk = {.visit = take_in_entry, .arrivals = true};
+    atomic_store(&stopped, false);
+    walk_dir(&walk, HF_TREE_ROOT, "");
+    if (atomic_load(&hf_dead))
+        return -EIO;
+    if (atomic_load(&stopped) || !hf_keyring_is_open(HF_CLASS_UNLESS_OPEN))
+        return -EINTR;
+    hf_spool_done(walk.left);
+    return 0;
 }

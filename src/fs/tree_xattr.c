@@ -22,6 +22,7 @@
 
 #define PREFIX "user.hf."
 #define CLASS_NAME "user.holdfast.class"
+#define UNVERIFIED_NAME "user.holdfast.unverified" /* [UO-8] not stored either */
 enum { PREFIX_LEN = 8, PLAIN_NAME_MAX = 169, VALUE_MAX = 65536 - 32, LIST_MAX = 65536 };
 
 /* An object whose attributes are in use. */
@@ -170,7 +171,7 @@ static int digest(const struct bearer *bearer, const char *name, struct hf_span 
     for (size_t i = 0; i < count && !failed; i++) {
         struct hf_span this = value;
         if (!name || strcmp(items[i].name, name) != 0) {
-            ssize_t got = hf_disk->fgetxattr(bearer->fd, items[i].name, bytes, VALUE_MAX + 32);
+            ssize_t got = hf_getxattr_lent(bearer->fd, items[i].name, bytes, VALUE_MAX + 32);
             failed = got < 0 ? (int)got : 0;
             this = HF_SPAN(bytes, got < 0 ? 0 : (size_t)got);
         } else if (!value.data) {
@@ -212,7 +213,7 @@ static ssize_t class_value(struct hf_node *node, void *value, size_t cap)
     if (node->kind == HF_NODE_DIR) {
         int fd = hf_dir_use(node);
         failed = fd < 0 ? fd : 0;
-        class = hf_dir_class(node);
+        class = hf_dir_file_class(node);
         if (!failed)
             hf_dir_done(node);
     } else if (node->kind == HF_NODE_FILE) {
@@ -234,6 +235,24 @@ static ssize_t class_value(struct hf_node *node, void *value, size_t cap)
     return (ssize_t)len;
 }
 
+static ssize_t unverified_value(struct hf_node *node, void *value, size_t cap)
+{
+    static const char text[] = "before-first-unlock";
+    if (node->kind != HF_NODE_FILE)
+        return -ENODATA;
+    pthread_rwlock_wrlock(&node->lock);
+    int failed = hf_file_bind(node);
+    bool unverified = !failed && node->content->header.flags & HF_STATIC_UNVERIFIED;
+    pthread_rwlock_unlock(&node->lock);
+    if (failed || !unverified)
+        return failed ? failed : -ENODATA;
+    if (cap > 0 && cap < sizeof text - 1)
+        return -ERANGE;
+    if (cap > 0)
+        memcpy(value, text, sizeof text - 1);
+    return sizeof text - 1;
+}
+
 static ssize_t get(const struct bearer *bearer, const char *name, void *value, size_t cap)
 {
     char disk_name[256];
@@ -245,7 +264,7 @@ static ssize_t get(const struct bearer *bearer, const char *name, void *value, s
     if (!sealed)
         return -ENOMEM;
     failed = check_digest(bearer);
-    ssize_t len = failed ? failed : hf_disk->fgetxattr(bearer->fd, disk_name, sealed, VALUE_MAX + 32);
+    ssize_t len = failed ? failed : hf_getxattr_lent(bearer->fd, disk_name, sealed, VALUE_MAX + 32);
     if (len >= 0 && len < HF_SIV_TAG_LEN + 1)
         len = -EIO;
     if (len >= 0) {
@@ -291,6 +310,8 @@ ssize_t hf_tree_getxattr(uint64_t id, const char *name, void *value, size_t cap)
     ssize_t result;
     if (strcmp(name, CLASS_NAME) == 0) {
         result = class_value(node, value, cap);
+    } else if (strcmp(name, UNVERIFIED_NAME) == 0) {
+        result = unverified_value(node, value, cap);
     } else if (has_none(node)) {
         result = -ENODATA;
     } else if ((failed = bearer_open(node, &bearer)) != 0) {
@@ -398,7 +419,7 @@ static int set(struct bearer *bearer, const char *name, const void *value, size_
         failed = -hf_errno(hf_siv_seal(bearer->key, value_aad(bearer, name, aad), HF_SPAN(plain, len + 1), sealed));
     }
     /* The answers that the flags ask for come before any evidence. */
-    ssize_t there = failed ? 0 : hf_disk->fgetxattr(bearer->fd, disk_name, NULL, 0);
+    ssize_t there = failed ? 0 : hf_getxattr_lent(bearer->fd, disk_name, NULL, 0);
     if (!failed && (flags & XATTR_CREATE) && there >= 0)
         failed = -EEXIST;
     if (!failed && (flags & XATTR_REPLACE) && there < 0)
@@ -418,6 +439,8 @@ int hf_tree_setxattr(uint64_t id, const char *name, const void *value, size_t le
     struct bearer bearer;
     if (strcmp(name, CLASS_NAME) == 0)
         return hf_protect(id, value, len);
+    if (strcmp(name, UNVERIFIED_NAME) == 0)
+        return -EPERM;
     if (len > VALUE_MAX)
         return -E2BIG;
     int failed = hf_tree_enter(id, true, &node);
@@ -439,7 +462,7 @@ int hf_tree_removexattr(uint64_t id, const char *name)
     struct hf_node *node;
     struct bearer bearer;
     char disk_name[256];
-    if (strcmp(name, CLASS_NAME) == 0)
+    if (strcmp(name, CLASS_NAME) == 0 || strcmp(name, UNVERIFIED_NAME) == 0)
         return -EPERM;
     int failed = hf_tree_enter(id, true, &node);
     if (failed)
@@ -447,7 +470,7 @@ int hf_tree_removexattr(uint64_t id, const char *name)
     failed = bearer_open(node, &bearer);
     if (!failed) {
         failed = seal_name(&bearer, name, disk_name);
-        if (!failed && hf_disk->fgetxattr(bearer.fd, disk_name, NULL, 0) == -ENODATA)
+        if (!failed && hf_getxattr_lent(bearer.fd, disk_name, NULL, 0) == -ENODATA)
             failed = -ENODATA;
         if (!failed)
             failed = change(&bearer, disk_name, HF_SPAN(NULL, 0), 0);

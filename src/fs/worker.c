@@ -56,7 +56,7 @@ void hf_worker_nonce(struct hf_worker *worker, uint8_t out[HF_GCM_NONCE_LEN])
         hf_random(worker->nonces, sizeof worker->nonces);
         worker->nonce_count = HF_WORKER_NONCES;
     }
-    memcpy(out, worker->nonces + --worker->nonce_count * HF_GCM_NONCE_LEN, HF_GCM_NONCE_LEN);
+    memcpy(out, worker->nonces + (size_t)--worker->nonce_count * HF_GCM_NONCE_LEN, HF_GCM_NONCE_LEN);
 }
 
 /* What earlier calls left below: names, pages, vector registers that a signal saved there. */
@@ -81,7 +81,7 @@ static void wipe(struct hf_worker *worker)
     worker->nonce_count = 0;
     if (worker->request)
         hf_wipe(worker->request, worker->request_len);
-    wipe_stack(HF_WORKER_STACK - 64 * 1024);
+    wipe_stack(HF_WORKER_STACK_WIPED);
 }
 
 void hf_worker_between(void)

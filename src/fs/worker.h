@@ -14,7 +14,12 @@
 #define HF_RUN_PAGES (HF_MAX_IO / HF_PAGE_DATA_LEN + 2)
 
 /* A thread that uses a worker has this much stack; it is wiped with the rest. */
-#define HF_WORKER_STACK (512u * 1024u)
+#define HF_WORKER_STACK_WIPED ((size_t)448 * 1024u)
+#ifdef __SANITIZE_THREAD__
+#define HF_WORKER_STACK ((size_t)2048 * 1024u) /* what ThreadSanitizer keeps of a thread lies there too */
+#else
+#define HF_WORKER_STACK (HF_WORKER_STACK_WIPED + (size_t)64 * 1024)
+#endif
 #define HF_WORKER_NONCES 256u
 
 struct hf_worker {

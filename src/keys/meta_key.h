@@ -1,4 +1,5 @@
-/* keys/meta_key.h: authenticates headers' changeable part, directory records and evidence of a class. Enclave and filesystem, from the first unlock to the close.
+/* keys/meta_key.h: authenticates headers' changeable part, directory records and evidence of a class. Enclave and filesystem, from the first unlock until the vault
+ * goes back to before it; that of class always from the start to the close.
  *
  * Held by pointer, in locked memory (or on the enclave's locked stack), wiped on every path. */
 #ifndef HF_KEYS_META_KEY_H

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "keys/public.h"
+
 static inline void hf_wipe(void *p, size_t len)
 {
     explicit_bzero(p, len);
@@ -20,6 +22,7 @@ static inline bool hf_equal_ct(const void *a, const void *b, size_t len)
     uint8_t difference = 0;
     for (size_t i = 0; i < len; i++)
         difference |= (uint8_t)(x[i] ^ y[i]);
+    HF_NOW_PUBLIC(difference);
     return difference == 0;
 }
 

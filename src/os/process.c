@@ -125,7 +125,7 @@ static void reset_signals(void)
         (void)sigaction(number, &standard, NULL); /* fails for KILL, STOP and libc's own: nothing to reset there */
     sigset_t none;
     sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL); // NOLINT(concurrency-mt-unsafe): in the child, which has one thread
 }
 
 static __attribute__((noinline)) _Noreturn void run_child(struct plan *plan)

@@ -110,6 +110,6 @@ void hf_secret_wipe_stack(void)
     }
     wipe_to_stack_end();
     /* The margin that was left out, unless the stack ends there. */
-    if (here - start > 2 * WIPE_FRAME_BYTES)
+    if (here - start > (size_t)2 * WIPE_FRAME_BYTES)
         wipe_frames(1);
 }

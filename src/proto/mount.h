@@ -6,14 +6,14 @@
  * | UNLOCK  | -                                                          | -    asks INFO again; invalidates what was hidden |
  * | WAKE    | -                                                          | -    after a suspend: requests may wait for the unlock again (HF_FS_WAIT)
  * | SETTLE  | -                                                          | - |
- * | STATUS  | -                                                          | u32 open files | u32 open files of class unless-open | u64 nodes | u64 dirty | u8 freshness (HF_FRESHNESS_*) |
+ * | STATUS  | -                                                          | u32 open files | u32 open files of class unless-open | u32 for how many seconds the oldest of them | u64 nodes | u64 dirty | u8 freshness (HF_FRESHNESS_*) |
  * | CHECK   | -                                                          | PROGRESS-like messages HF_FS_FINDING: u8 severity | string path (<= 4095) | string what; then the reply: u64 objects | u64 findings |
  * | ROTATE  | u8 class                                                   | re-keys every file of the class to the current generation; HF_MSG_PROGRESS; u64 files |
  * | STOP    | -                                                          | no reply of its own, the one message that may come before a reply: CHECK or ROTATE under way ends at its next file with HF_BUSY; without one it is ignored |
  * | ACCEPT  | u8 HF_ACCEPT_* | u16 n | n × string path below the mountpoint (PATHS) | PATHS: FINDING for each that was not; LIST: FINDING, severity 0, for each acceptance so far; u64 entries changed | u64 findings |
  * | CLOSE   | -                                                          | -    settles, HEAD_CLOSE; then the program ends when the connection to the kernel does |
  * CHECK and ROTATE stop when another request comes: they are answered first, HF_BUSY, then that request (ROTATE goes on where it was when it is sent again).
- * A LOCK that cannot end (9 s in phase 1, 3 s in phase 2: a request hangs and holds its pages) is the filesystem's death.
+ * A LOCK that cannot end (20 s in phase 1 and in a deep lock's phase 2, else 8 s: a request hangs and holds its pages) is the filesystem's death.
  * When the control or key channel ends: every key is dropped, every node invalidated, every request answered EIO, the mount detached (if permitted), exit.
  *
  * Node map (descriptor 7, shared with the supervisor): a memfd; word 0 is the highest node id in use, from word 1 on one bit per node id that may have pages or attributes in the kernel.
@@ -42,6 +42,8 @@ enum { HF_FRESHNESS_SOUND, HF_FRESHNESS_LOST, HF_FRESHNESS_OLDER, HF_FRESHNESS_U
 #define HF_ACCEPT_PATHS 0u
 #define HF_ACCEPT_ALL 1u
 #define HF_ACCEPT_LIST 2u
+
+#define HF_READ_AHEAD (1u << 20) /* bytes that the kernel reads ahead: the supervisor asks for it, the filesystem allows it */
 
 #define HF_FS_ALLOW_OTHER 1u
 #define HF_FS_READ_ONLY 2u

@@ -6,6 +6,7 @@ void hf_owner_status_write(struct hf_writer *writer, const struct hf_owner_statu
     hf_write_string(writer, status->mountpoint);
     hf_enclave_status_write(writer, &status->enclave);
     hf_write_u32(writer, status->open_unless_open);
+    hf_write_u32(writer, status->unless_open_s);
     hf_write_u32(writer, status->pid_super);
     hf_write_u32(writer, status->pid_enclave);
     hf_write_u32(writer, status->pid_element);
@@ -29,6 +30,7 @@ void hf_owner_status_read(struct hf_reader *reader, struct hf_owner_status *ret)
     hf_read_string(reader, ret->mountpoint, sizeof ret->mountpoint);
     hf_enclave_status_read(reader, &ret->enclave);
     ret->open_unless_open = hf_read_u32(reader);
+    ret->unless_open_s = hf_read_u32(reader);
     ret->pid_super = hf_read_u32(reader);
     ret->pid_enclave = hf_read_u32(reader);
     ret->pid_element = hf_read_u32(reader);

@@ -22,7 +22,7 @@
  *                                bring no descriptor then); empty: a pair, as above |
  * | SETTINGS | secret          | string vault | as CONTROL SETTINGS' body | - |
  * | WAIT     | -               | - | answers when the vault is closed (for --foreground) |
- * owner status = u8 state (hf_vault_state) | string mountpoint | enclave status | u32 open_unless_open | u32 pids: super, enclave, element, fs (0: not running) | u32 grace left s | string enclave_sha256 hex
+ * owner status = u8 state (hf_vault_state) | string mountpoint | enclave status | u32 open_unless_open | u32 for how many seconds the oldest | u32 pids: super, enclave, element, fs (0: not running) | u32 grace left s | string enclave_sha256 hex
  *              | u16 the verb under way (enum hf_owner_request; 0: none): then enclave and filesystem are told as last known | string vault | u32 since s | u8 watches | string bus note | string last stop | u8 freshness */
 #ifndef HF_PROTO_OWNER_H
 #define HF_PROTO_OWNER_H
@@ -76,7 +76,7 @@ struct hf_owner_status {
     uint8_t state;
     char mountpoint[4096];
     struct hf_enclave_status enclave;
-    uint32_t open_unless_open;
+    uint32_t open_unless_open, unless_open_s; /* [UO-7] how many, and for how long the oldest */
     uint32_t pid_super, pid_enclave, pid_element, pid_fs;
     uint32_t grace_left_s;
     char enclave_sha256[65];

@@ -219,7 +219,9 @@ void hf_bus_watch(const struct hf_super *super, struct pollfd *ret)
         return;
     ret->fd = sd_bus_get_fd(super->bus.bus);
     int events = sd_bus_get_events(super->bus.bus);
-    ret->events = events > 0 ? (short)events : POLLIN;
+    ret->events = POLLIN;
+    if (events > 0)
+        ret->events = (short)events;
 }
 
 uint64_t hf_bus_next_deadline(const struct hf_super *super)

@@ -234,7 +234,7 @@ static int open_signals(void)
     (void)sigemptyset(&wanted);
     (void)sigaddset(&wanted, SIGTERM);
     (void)sigaddset(&wanted, SIGINT);
-    (void)sigprocmask(SIG_BLOCK, &wanted, NULL);
+    (void)sigprocmask(SIG_BLOCK, &wanted, NULL); // NOLINT(concurrency-mt-unsafe): before the first thread
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGHUP, SIG_IGN);
     return signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -25,7 +25,7 @@ static enum hf_result reach_enclave(struct hf_super *super, struct hf_error *err
     uid_t uid = 0;
     pid_t pid = 0;
     struct hf_reader reader;
-    const struct passwd *user = getpwnam(HF_PACKAGED_USER);
+    const struct passwd *user = getpwnam(HF_PACKAGED_USER); // NOLINT(concurrency-mt-unsafe): the undertaker asks for no user
     if (!user || !hf_packaged_socket("enclave", path, sizeof path) || hf_ipc_connect(path, &super->packaged_socket) != HF_OK)
         return hf_fail(error, HF_UNREACHABLE, "holdfast-enclave.socket can't be reached: is the packaged Holdfast installed and its sockets started?");
     /* A listening socket has the user that began to listen: the service manager, or holdfast. */

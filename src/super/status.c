@@ -32,6 +32,7 @@ static void answer_now(struct hf_super *super, struct hf_job *job)
     memcpy(status.vault, super->vault, sizeof status.vault);
     status.enclave = super->known;
     status.open_unless_open = super->known_open_unless_open;
+    status.unless_open_s = super->known_unless_open_s;
     status.freshness = super->known_freshness;
     status.pid_super = (uint32_t)getpid();
     status.pid_enclave = super->packaged ? super->packaged_pids[0] : (uint32_t)super->enclave.pid;
@@ -58,6 +59,7 @@ static void fs_told(struct hf_super *super, struct hf_job *job, struct hf_answer
     if (answer->verdict.result == HF_OK) {
         (void)hf_read_u32(&answer->body);
         super->known_open_unless_open = hf_read_u32(&answer->body);
+        super->known_unless_open_s = hf_read_u32(&answer->body);
         (void)hf_read_u64(&answer->body);
         (void)hf_read_u64(&answer->body);
         super->known_freshness = hf_read_u8(&answer->body);

@@ -126,7 +126,7 @@ struct hf_super {
     struct hf_bus bus;
     char last_stop[256];  /* how the vault was last closed, when it was not in order */
     struct hf_enclave_status known; /* as the enclave last told */
-    uint32_t known_open_unless_open;
+    uint32_t known_open_unless_open, known_unless_open_s;
     uint8_t known_freshness;
     char enclave_sha256[65];
     uint8_t in[HF_IPC_MAX];

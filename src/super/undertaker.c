@@ -30,6 +30,19 @@ struct burial {
     void *buffer;
 };
 
+/* The kernel's text has blanks and backslashes as \ooo. */
+static void unescape(char *text)
+{
+    char *to = text;
+    for (const char *at = text; *at; to++) {
+        bool escaped = at[0] == '\\' && at[1] >= '0' && at[1] <= '3' && at[2] >= '0' && at[2] <= '7' && at[3] >= '0' && at[3] <= '7';
+        int code = escaped ? (at[1] - '0') << 6 | (at[2] - '0') << 3 | (at[3] - '0') : *at;
+        *to = (char)code;
+        at += escaped ? 4 : 1;
+    }
+    *to = '\0';
+}
+
 /* Ends requests that the dead filesystem had read and nobody can answer now: they hold page locks that invalidation waits for. */
 static void abort_connection(struct burial *burial)
 {
@@ -46,7 +59,10 @@ static void abort_connection(struct burial *burial)
     while (mounts && fgets(line, sizeof line, mounts)) {
         unsigned minor_here = 0;
         char target[4096];
-        if (sscanf(line, "%*u %*u %*u:%u %*s %4095s", &minor_here, target) == 2 && strcmp(target, burial->mountpoint) == 0)
+        if (sscanf(line, "%*u %*u %*u:%u %*s %4095s", &minor_here, target) != 2) // NOLINT(cert-err34-c): the kernel wrote these numbers
+            continue;
+        unescape(target);
+        if (strcmp(target, burial->mountpoint) == 0)
             minor_number = minor_here;
     }
     if (mounts)

@@ -186,6 +186,7 @@ void hf_verb_secrets(struct hf_super *super, struct hf_job *job)
     enum hf_result result = super->mounted || creating ? HF_OK : hf_super_attach(super, path, &error);
     if (result == HF_OK && !super->mounted)
         result = hf_packaged_choose(super, creating, &error);
+    error.result = result;
     hf_writer_init(&body, bytes, sizeof bytes);
     hf_write_string(&body, super->secrets_name);
     hf_job_end(super, job, &error, &body);

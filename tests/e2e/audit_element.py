@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """tools/audit-element says yes to the true construction and no, with the reason, to each spoiled one. audit_element.py BUILD"""
-import os, subprocess, sys, tempfile
+import os, subprocess, sys
 
 root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 sys.path.insert(0, os.path.join(root, "tests", "attacks", "element"))

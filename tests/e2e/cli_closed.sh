@@ -16,7 +16,7 @@ expect 2 "$hf"
 expect 2 "$hf" create
 expect 2 "$hf" create "$v" --attempts x
 expect 2 "$hf" status --no-such-option
-for kdf in 63,3 64,0 4097,1 64,65 64 ,3 64,3,; do expect 2 "$hf" create "$v" --kdf "$kdf"; [ "$(wc -l <"$work/out")" = 1 ] && says '^holdfast: kdf'; done
+for kdf in 63,3 64,0 4097,1 64,65 64 ",3" "64,3,"; do expect 2 "$hf" create "$v" --kdf "$kdf"; [ "$(wc -l <"$work/out")" = 1 ] && says '^holdfast: kdf'; done
 expect 0 "$hf" --version
 expect 0 "$hf" create --help
 expect 8 "$hf" create "$v" --element software --kdf 64,1 --passcode-fd 0 <<<"password1234"

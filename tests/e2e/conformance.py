@@ -2,7 +2,7 @@
 # runs alone: times of the grace
 """The rules of what must hold when locked, one by one, on the real mount, polled through open, locking, locked and before the first unlock; written from the
 rules alone and not from the code. conformance.py BUILD"""
-import errno, os, signal, stat, subprocess, sys, threading, time
+import os, signal, sys, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from vaultlib import *

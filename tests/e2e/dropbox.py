@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """A drop box in practice: a mail delivery agent (procmail), a camera's import (cp) and a location logger write into folders of class unless-open of a locked vault. dropbox.py BUILD"""
-import os, shutil, subprocess, sys, time
+import os, shutil, subprocess, sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from vaultlib import *

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Measured software: the element against a real swtpm whose PCRs tpm2_pcrextend changes. element_measure.py BUILD; HF_LONG=1: every flip"""
-import hashlib, os, random, shutil, signal, subprocess, sys, tempfile, threading, time
+import os, random, shutil, sys, tempfile, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "attacks", "element"))
@@ -116,7 +116,6 @@ def by_hand():
     t.pin = t.public["nv_pin"]
     check(t.storage_key(), "the storage key is no secret")
     secret_of_p = ("tpm2_policysecret", "-c", t.pin, "hex:" + t.right.hex())
-    limit = ("tpm2_policynv", "-C", "o", "-i", "-", "--offset", "4", t.pin, "eq")
 
     def asks(*names, which="release"):
         words = {"pcr": ("tpm2_policypcr", "-l", "sha256:7,11"), "secret": secret_of_p}

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The TPM element as a real process against a real swtpm. element_tpm2.py BUILD"""
-import os, random, shutil, signal, statistics, sys, tempfile, threading, time
+import os, random, shutil, statistics, sys, tempfile, threading, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from element import *

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Element and enclave as real processes over their socketpairs: a vault's life without a filesystem. enclave_flow.py BUILD"""
-import os, shutil, struct, sys, tempfile
+import os, shutil, struct, sys, tempfile, time
 
-from programs import DAMAGED, GONE, LOCKED, OK, PROTOCOL, REFUSED, WRONG, Pair, ask, check, finish, pair
+from programs import DAMAGED, GONE, LOCKED, OK, PROTOCOL, REFUSED, WRONG, Pair, ask, check, finish
 
 build = os.path.join(os.path.abspath(sys.argv[1]), "src")
-START, CREATE, UNLOCK, LOCK, PASSCODE, RECOVER, NEW_RECOVERY, ROTATE, ERASE, STATUS = range(0x0201, 0x020B)
+START, CREATE, UNLOCK, LOCK, PASSCODE, RECOVER, NEW_RECOVERY, ROTATE, ERASE, STATUS, SETTINGS = range(0x0201, 0x020C)
 INFO, CLASS_KEYS, MAKE, OPEN, REWRAP, HEAD_OPEN, HEAD_SETTLE, HEAD_CLOSE = range(0x0301, 0x0309)
 PASS, OTHER = b"correct horse battery staple otter lamp", b"seven brass kettles under a wide river"
 
@@ -178,6 +178,14 @@ v.close()
 v = Vault(folder, state)
 check(v.ask(v.control, START)[0] == OK and v.unlock(OTHER) == WRONG and v.unlock(PASS) == OK, "the recovered vault has the new passcode alone")
 check(v.ask(v.keys, OPEN, b"\1" + headers[3][0])[1][:1] == b"\0", "and its old files")
+# [LK-4] the inactivity limit is the enclave's own: nobody tells it
+check(v.secret(SETTINGS, struct.pack("<IIII", 2, 0, 1, 0), b"\1" + PASS)[0] == OK, "a limit of one second")
+check(v.ask(v.control, LOCK, struct.pack("<I", 0b110))[0] == OK, "locked, it runs")
+until = time.monotonic() + 20
+while (late := v.ask(v.keys, MAKE, struct.pack("<BBB", 3, 1, 1))[0]) == OK and time.monotonic() < until:
+    time.sleep(0.05)
+check(late == LOCKED and v.ask(v.keys, CLASS_KEYS, struct.pack("<BI", 3, 0))[0] == LOCKED, f"then class after-unlock is gone too: {late}")
+check(v.ask(v.keys, MAKE, struct.pack("<BBB", 4, 1, 1))[0] == OK, "and class always is not")
 check(v.ask(v.control, ERASE, b"\0")[0] == OK, "erase")
 check(not os.path.exists(bag), "the keybag is gone")
 v.close()

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # runs alone: an erasing's time
 """Erase on a mounted, busy vault, and killed at any instant [ER-1] [ER-2] [ER-3]. erase.py BUILD (HF_LONG=1: hundreds of kills)"""
-import os, random, shutil, signal, subprocess, sys, threading, time
+import os, random, shutil, signal, subprocess, sys, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from vaultlib import *

@@ -388,7 +388,6 @@ def without():
     v.reopen()
     names = disk_names(v)
     v.close()
-    kept = {n: names[n] + "~" for n in names}
     copy(names["always"], v.work + "/always-now")
     copy(v.work + "/always", names["always"])
     v.run("open", v.path, m, "--locked", passcode=False)

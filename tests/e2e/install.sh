@@ -1,7 +1,7 @@
 #!/bin/bash
 # What `meson install` puts where: programs with their modes, manual, completion; and the installed tree works by itself. install.sh BUILD
 set -u
-build=$(cd "$1" && pwd); root=$(cd "$(dirname "$0")/../.." && pwd)
+build=$(cd "$1" && pwd)
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 passed=0; failed=0
 is() { # WHAT COMMAND…

@@ -197,6 +197,24 @@ class Writer(threading.Thread):
         return [p for p, n in self.acked.items() if n is not None and os.pread(self.fd, self.size, p * self.size) != self.block(n)]
 
 
+def settles():
+    """[CR-1] A lock is a settle: it is confirmed when what was written is durable and the head says so, not 30 s later."""
+    v = Vault(BUILD, create=("--grace", "0"))
+    v.open()
+    c = v.protected("secret")
+    def settled():
+        with open(os.path.join(v.vault, ".holdfast", "head"), "rb") as head:
+            return struct.unpack_from("<I", head.read(), 24)[0]
+    for n in range(3):
+        put(f"{c}/{n}"), put(v.path(f"plain-{n}"))
+        before = settled()
+        v.lock()
+        check(settled() > before, f"the head goes on with lock {n}: {before}, {settled()}")
+        v.unlock()
+    v.close()
+    v.clean()
+
+
 def under_load(rounds=50):
     v = Vault(BUILD)
     v.open()
@@ -437,6 +455,6 @@ def from_outside():
 
 
 import errno, shutil, tempfile
-for part in sys.argv[2:] or ("locked_files", "databases", "before_first_unlock", "under_load", "while_unlocking", "in_memory", "from_outside"):
+for part in sys.argv[2:] or ("locked_files", "databases", "before_first_unlock", "settles", "under_load", "while_unlocking", "in_memory", "from_outside"):
     globals()[part]()
 finish()

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Measured software: every program, against a real swtpm whose PCRs tpm2_pcrextend changes. measure_verbs.py BUILD; HF_LONG=1: 200 kills"""
-import hashlib, json, os, random, shutil, signal, subprocess, sys, tempfile, threading, time
+import os, random, shutil, signal, subprocess, sys, tempfile, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from element import *

@@ -57,7 +57,7 @@ while True:
         log("LOCK", mask, phase, available() if phase == 2 else "-")
         answer(1 if is_set("refuse") else 0)
     elif kind == STATUS:
-        answer(0, struct.pack("<IIQQ", is_set("busy"), 3, 0, 0))
+        answer(0, struct.pack("<IIIQQ", is_set("busy"), 3, 7, 0, 0))
     elif kind in (CHECK, ROTATE):
         log("CHECK" if kind == CHECK else "ROTATE")
         work(kind, message[2:])

@@ -2,7 +2,7 @@
 """Many files, large files, many writers: cost per operation stays, memory comes back. HF_LONG=1: a million files. scale.py BUILD [FILES]
 
 The cost is the filesystem's processor time, which does not depend on the machine's load."""
-import hashlib, os, random, subprocess, sys, threading, time
+import os, random, subprocess, sys, threading, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from vaultlib import *
@@ -93,6 +93,12 @@ def large_file():
     fd = os.open(v.path("base"), os.O_RDONLY)
     good = sum(os.pread(fd, 8192, at) == f"block {i} ".encode().ljust(8192, b".") for at, i in list(places.items())[::7])
     check(good == len(list(places)[::7]), "and after close and open")
+    device = os.stat(v.mnt).st_dev
+    ahead = f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb"
+    if ROOT and os.path.exists(ahead):
+        check(open(ahead).read().strip() == "1024", "on root's own mount the kernel reads 1 MiB ahead")
+    else:
+        skip("how far the kernel reads ahead is root's to say")
     os.close(fd)
     v.close()
     v.clean()

@@ -2,10 +2,10 @@
 # runs alone: times of answers
 """The supervisor serves lock, close, status, the grace timer and the death of programs at once, whatever else is under way. Everything is real but
 the filesystem (mock_fs.py). super_loop.py BUILD"""
-import atexit, json, os, re, shutil, signal, socket, struct, subprocess, sys, tempfile, time
+import atexit, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, time
 
 import programs
-from programs import BUSY, FAILED, LOCKED, OK, PROTOCOL, WRONG, ask, check, finish, skip
+from programs import BUSY, OK, PROTOCOL, ask, check, finish, skip
 
 if os.geteuid() != 0 or not os.path.exists("/dev/fuse"):
     skip("needs root and /dev/fuse to mount")
@@ -116,7 +116,7 @@ open_vault()
 check("START" in log(), "START reaches the filesystem")
 
 # [IF-3]
-FIELDS = """vault vault_id mountpoint state element classes open_unless_open failed_since_unlock grace_left_s generation settings pids secret_memory freshness note
+FIELDS = """vault vault_id mountpoint state element classes open_unless_open open_unless_open_since_s failed_since_unlock grace_left_s generation settings pids secret_memory freshness note
 under_way version enclave_sha256 since_s triggers last_stop""".split()
 now = json.loads(run_("status", vault, "--json").text)
 check(set(now) == set(FIELDS), f"the fields of status: {sorted(set(now) ^ set(FIELDS))}")

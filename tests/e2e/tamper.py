@@ -77,7 +77,7 @@ class Batch:
 
     def look(self, found):
         spoiled = set()
-        held = [open(f"{self.top}/{n}", "rb") for n in getattr(self, "before", ())]
+        self.held = [open(f"{self.top}/{n}", "rb") for n in getattr(self, "before", ())]
         for name, answers, how, what, named in self.expected:
             path = f"{self.top}/{name}"
             spoiled.add(name)
@@ -289,7 +289,6 @@ class Attributes(Batch):
             E("owner"), E("group"), E("downer", ("EIO",), os.listdir, "owner")
         ours = lambda p: [x for x in os.listxattr(p) if x.startswith("user.hf.")]
         get = lambda p: os.getxattr(p, "user.a")
-        listed = lambda p: len(os.listxattr(p)) and 0
         name = ours(d["xset"])[0]
         value = bytearray(os.getxattr(d["xset"], name))
         value[-1] ^= 1

@@ -187,7 +187,7 @@ step check
 expect 0 check timeout 120 "$hf" check "$v" --passcode-fd 0 <<<"$p"
 tail -n 1 "$work/out"
 expect 0 "rm -r" rm -r "$m/tree"
-[ "$(ls "$m" | grep -c tree)" = 0 ] && good || bad "the tree is still there"
+[ -z "$(find "$m" -mindepth 1 -maxdepth 1 -name "*tree*")" ] && good || bad "the tree is still there"
 expect 0 "check after rm" timeout 120 "$hf" check "$v" --passcode-fd 0 <<<"$p"
 expect 0 close "$hf" close "$v"
 echo "$passed passed, $failed failed, $skipped skipped"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # runs alone: times of a suspend and of the inactivity limit
 """What locks a vault beside the verb: the screen's lock, a suspend, inactivity, on a private bus with a logind of its own [LK-1]…[LK-8]. triggers.py BUILD"""
-import os, shutil, signal, subprocess, sys, threading, time
+import os, signal, subprocess, sys, threading, time
 
 sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)), os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib")]
 from logind import Bus

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Class unless-open: what each descriptor, mapping and name of it can do while locked, its keys through rotation, recovery and export, and memory. unless_open_life.py BUILD [PART…]"""
-import hashlib, os, struct, sys
+import hashlib, os, struct, subprocess, sys, threading, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from vaultlib import *
@@ -189,7 +189,96 @@ def in_memory():
     shutil.rmtree(folder)
 
 
+def waiting():
+    """[UO-6] with --on-lock wait: what is open and what is made does not wait, what is closed does, until the unlock or a kill."""
+    v = Vault(BUILD, create=("--grace", "0"))
+    v.open("--on-lock", "wait")
+    box = v.protected("box", cls="unless-open")
+    put(f"{box}/before", b"closed before the lock"), put(f"{box}/held", b"held")
+    held = os.open(f"{box}/held", os.O_RDWR)
+    v.lock()
+    began = time.monotonic()
+    check(os.pread(held, 4, 0) == b"held" and os.pwrite(held, b"more", 4) == 4, "a descriptor from before the lock goes on")
+    for n in range(20):
+        put(f"{box}/{n}", b"arrived %d" % n * 500)
+    check(time.monotonic() - began < 10, "nothing of it waits")
+    got = []
+    reader = threading.Thread(target=lambda: got.append(get(f"{box}/before")), daemon=True)
+    reader.start()
+    killed = subprocess.Popen([sys.executable, "-c", "import sys; open(sys.argv[1]).read()", f"{box}/3"], stderr=subprocess.DEVNULL)
+    reader.join(0.5)
+    check(reader.is_alive() and killed.poll() is None, "an open of a closed file waits")
+    killed.kill()
+    check(killed.wait(10) == -9, "and ends with a kill")
+    put(f"{box}/behind", b"behind who waits")
+    v.unlock()
+    reader.join(20)
+    check(got == [b"closed before the lock"], f"the unlock answers it: {got}")
+    check(all(get(f"{box}/{n}") == b"arrived %d" % n * 500 for n in range(20)) and get(f"{box}/held") == b"heldmore" and get(f"{box}/behind") == b"behind who waits", "and all is there")
+    os.close(held)
+    v.close()
+    v.clean()
+
+
+def gathered():
+    """[UO-6] with --for databases: what the kernel has gathered for such files comes home at the last close, the pages go."""
+    v = Vault(BUILD, create=("--grace", "0"))
+    v.open("--for", "databases")
+    box = v.protected("box", cls="unless-open")
+    held = os.open(f"{box}/held", os.O_RDWR | os.O_CREAT)
+    data = os.urandom(3 << 20)
+    os.pwrite(held, data, 0)
+    v.lock()
+    check(os.pread(held, len(data), 0) == data, "gathered before the lock, read after it")
+    for n in range(50):
+        os.pwrite(held, b"%8d" % n, n * 50_000 + 7)
+    fd = os.open(f"{box}/new", os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    os.pwrite(fd, data, 100)
+    check(os.pread(fd, 1000, 100) == data[:1000] and os.fstat(fd).st_size == len(data) + 100, "made while locked: what is gathered is read, the size is the kernel's")
+    pages = map_file(fd)
+    pages[0:4] = b"mmap"
+    pages.close()
+    os.close(fd)
+    check(within(10, lambda: error_of(lambda: os.close(os.open(f"{box}/new", os.O_RDONLY))) == "ENOKEY"), "closed: nobody opens it")
+    check(os.stat(f"{box}/new").st_size == len(data) + 100, "its size stays")
+    v.lock()
+    check(os.pread(held, 8, 49 * 50_000 + 7) == b"%8d" % 49, "what is open goes on over a second lock")
+    os.close(held)
+    check(within(10, lambda: v.status()["open_unless_open"] == 0), "nothing keeps keys")
+    v.unlock()
+    check(get(f"{box}/new")[100:] == data and get(f"{box}/new")[:4] == b"mmap", "unlocked: what was gathered is there")
+    whole = bytearray(data)
+    for n in range(50):
+        whole[n * 50_000 + 7:n * 50_000 + 15] = b"%8d" % n
+    check(get(f"{box}/held") == bytes(whole), "every write of the descriptor that was held")
+    v.must("check", v.vault)
+    v.close()
+    v.clean()
+
+
+def since():
+    """[UO-7] For how long the oldest has been open."""
+    v = Vault(BUILD, create=("--grace", "0"))
+    v.open()
+    box = v.protected("box", cls="unless-open")
+    check(v.status()["open_unless_open_since_s"] == 0, "none")
+    first = os.open(f"{box}/first", os.O_RDWR | os.O_CREAT)
+    began = time.monotonic()
+    check(within(10, lambda: v.status()["open_unless_open_since_s"] >= 2), "the time of the oldest runs")
+    second = os.open(f"{box}/second", os.O_RDWR | os.O_CREAT)
+    v.lock()
+    now = v.status()
+    check(now["open_unless_open"] == 2 and 2 <= now["open_unless_open_since_s"] <= time.monotonic() - began + 1, f"the second is younger: {now['open_unless_open_since_s']}")
+    check("2 files of class unless-open still open, the oldest for " in v.must("status", v.vault), "in words")
+    os.close(first)
+    check(within(10, lambda: v.status()["open_unless_open"] == 1) and v.status()["open_unless_open_since_s"] <= time.monotonic() - began, "the other's time is told then")
+    os.close(second)
+    check(within(10, lambda: v.status()["open_unless_open_since_s"] == 0), "none again")
+    v.close()
+    v.clean()
+
+
 import shutil, tempfile
-for part in sys.argv[2:] or ("while_locked", "keys", "in_memory"):
+for part in sys.argv[2:] or ("while_locked", "keys", "in_memory", "waiting", "gathered", "since"):
     globals()[part]()
 finish()

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The verbs that change keys, classes or the whole vault, on a real mount with real files. verbs.py BUILD"""
-import filecmp, os, random, shutil, signal, subprocess, sys, tempfile, threading, time
+import os, random, shutil, signal, subprocess, sys, tempfile, threading, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from vaultlib import *

@@ -82,6 +82,40 @@ static void sync_one(struct crash *crash, uint32_t ino)
     keep_if(crash, is_others_data, ino);
 }
 
+static bool is_own(const struct disk_entry *e, uint32_t ino)
+{
+    return e->ino == ino && (!disk_is_meta(e->kind) || e->kind == DISK_CUT || e->kind == DISK_PUNCH || e->kind == DISK_MODE || e->kind == DISK_XATTR);
+}
+
+static void sync_own(struct crash *crash, uint32_t ino)
+{
+    bool taken[PENDING] = {false};
+    unsigned upto = 0, kept = 0;
+    for (unsigned i = 0; i < crash->count; i++) {
+        const struct disk_entry *e = &crash->pending[i];
+        if (disk_is_meta(e->kind) && (e->dir == ino || e->dir2 == ino || (e->kind == DISK_MAKE && e->ino == ino)))
+            upto = i + 1;
+    }
+    for (unsigned i = 0; i < crash->count; i++) {
+        struct disk_entry *e = &crash->pending[i];
+        taken[i] = is_own(e, ino) || (i < upto && disk_is_meta(e->kind));
+        if (taken[i])
+            disk_apply(crash->durable, e);
+        if (taken[i] && (e->kind == DISK_CUT || e->kind == DISK_PUNCH))
+            cancel(crash, i, e);
+    }
+    crash->metas = 0;
+    for (unsigned i = 0; i < crash->count; i++) {
+        if (taken[i])
+            continue;
+        crash->pending[kept++] = crash->pending[i];
+        crash->metas += disk_is_meta(crash->pending[i].kind);
+    }
+    crash->count = kept;
+}
+
+enum crash_profile crash_profile = CRASH_JOURNAL;
+
 void crash_step(struct crash *crash)
 {
     const struct disk_entry *e = &disk_log->entries[crash->position++];
@@ -89,6 +123,8 @@ void crash_step(struct crash *crash)
     case DISK_SYNC:
         if (e->a)
             keep_if(crash, is_others, e->ino);
+        else if (crash_profile == CRASH_OWN)
+            sync_own(crash, e->ino);
         else
             sync_one(crash, e->ino);
         break;
@@ -101,6 +137,7 @@ void crash_step(struct crash *crash)
     case DISK_HEAD: disk_apply(crash->durable, e); break;
     case DISK_BEGIN: crash->begun = (uint32_t)e->a; break;
     case DISK_END: crash->acked = (uint32_t)e->a; break;
+    case DISK_NOTE: crash->note = (uint32_t)e->a; break;
     case DISK_DATA:
     case DISK_LENGTH:
     case DISK_CUT:

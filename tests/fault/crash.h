@@ -6,11 +6,19 @@
 
 enum { PENDING = 4096 };
 
+/* What a sync of one inode takes along. */
+enum crash_profile {
+    CRASH_JOURNAL, /* ext4, XFS: the journal is one, all metadata so far */
+    CRASH_OWN      /* a file: what is its own, its name when that is new; a directory: the journal up to the last change in it. Nothing else (btrfs's log of single inodes) */
+};
+extern enum crash_profile crash_profile;
+
 struct crash {
     struct disk *durable;
     struct disk_entry pending[PENDING]; /* in their order */
     unsigned count, metas;
     uint32_t acked, begun; /* operations */
+    uint32_t note;
     uint32_t position;     /* entries of the log that were taken in */
 };
 

@@ -27,7 +27,7 @@ void disk_start(void)
     disk_log->entries = shared(disk_log->cap * sizeof *disk_log->entries);
     disk_log->room = UINT64_C(1) << 30;
     disk_log->memory = shared(disk_log->room);
-    disk_log->next_ino = DISK_ROOT + 1;
+    disk_log->next_ino = DISK_STATE + 1;
 }
 
 void *disk_log_take(const void *bytes, size_t len)
@@ -46,14 +46,6 @@ const char *disk_keep(const char *text)
 }
 
 /* --- the disk --- */
-
-struct disk *disk_new(void)
-{
-    struct disk *disk = __real_calloc(1, sizeof *disk);
-    disk->inodes[DISK_ROOT] = (struct disk_inode){.mode = S_IFDIR | 0700, .uid = geteuid(), .gid = getegid(), .nlink = 2};
-    disk->head_state = 1; /* HF_HEAD_FRESH */
-    return disk;
-}
 
 struct disk *disk_copy(const struct disk *from)
 {
@@ -94,6 +86,17 @@ static void entry_set(struct disk *disk, uint32_t dir, const char *name, uint32_
     *at = __real_calloc(1, sizeof **at);
     (*at)->name = name;
     (*at)->ino = ino;
+}
+
+struct disk *disk_new(void)
+{
+    struct disk *disk = __real_calloc(1, sizeof *disk);
+    disk->inodes[DISK_ROOT] = (struct disk_inode){.mode = S_IFDIR | 0700, .uid = geteuid(), .gid = getegid(), .nlink = 2};
+    disk->inodes[DISK_OWN] = (struct disk_inode){.mode = S_IFDIR | 0700, .uid = geteuid(), .gid = getegid(), .nlink = 2};
+    disk->inodes[DISK_STATE] = disk->inodes[DISK_OWN];
+    entry_set(disk, DISK_ROOT, ".holdfast", DISK_OWN);
+    disk->head_state = 1; /* HF_HEAD_FRESH */
+    return disk;
 }
 
 static void drop_link(struct disk *disk, uint32_t ino)
@@ -196,11 +199,13 @@ void disk_apply(struct disk *disk, const struct disk_entry *e)
     case DISK_HEAD:
         disk->head_settled = (uint32_t)e->a;
         disk->head_state = (uint32_t)e->b;
+        memcpy(disk->head_tips, e->blob, sizeof disk->head_tips);
         break;
     case DISK_SYNC:
     case DISK_SYNC_ALL:
     case DISK_BEGIN:
-    case DISK_END: break;
+    case DISK_END:
+    case DISK_NOTE: break;
     }
 }
 
@@ -215,4 +220,9 @@ void disk_put(const struct disk_entry *entry)
 void disk_mark(enum disk_kind kind, uint64_t a, uint64_t b)
 {
     disk_put(&(struct disk_entry){.kind = kind, .a = a, .b = b});
+}
+
+void disk_head(uint32_t settled, uint32_t state, const uint8_t tips[64])
+{
+    disk_put(&(struct disk_entry){.kind = DISK_HEAD, .a = settled, .b = state, .blob = disk_log_take(tips, 64), .blob_len = 64});
 }

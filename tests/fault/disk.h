@@ -12,7 +12,7 @@
 
 #include "os/disk.h"
 
-enum { DISK_INODES = 1024, DISK_PAGES = 24, DISK_PAGE = 4096, DISK_XATTRS = 6, DISK_FDS = 2048, DISK_FD0 = 100000, DISK_ROOT = 2 };
+enum { DISK_INODES = 1024, DISK_PAGES = 24, DISK_PAGE = 4096, DISK_XATTRS = 6, DISK_FDS = 2048, DISK_FD0 = 100000, DISK_ROOT = 2, DISK_OWN = 3 /* .holdfast */, DISK_STATE = 4 /* the element's directory, outside the vault */ };
 
 enum disk_kind {
     DISK_DATA,    /* one page's image; torn writes split it */
@@ -28,9 +28,10 @@ enum disk_kind {
     DISK_EXCHANGE,
     DISK_SYNC,     /* fsync, fdatasync of one inode */
     DISK_SYNC_ALL, /* syncfs */
-    DISK_HEAD,     /* the enclave's record of the head: durable at once */
+    DISK_HEAD,     /* the enclave's record of the head, its tips in blob: durable at once */
     DISK_BEGIN,    /* marks of the workload: operation `a` begins, is acknowledged */
-    DISK_END
+    DISK_END,
+    DISK_NOTE      /* … it noted a number: `a` */
 };
 
 struct disk_entry {
@@ -71,6 +72,7 @@ struct disk_inode {
 struct disk {
     struct disk_inode inodes[DISK_INODES];
     uint32_t head_settled, head_state;
+    uint8_t head_tips[64];
 };
 
 struct disk_log { /* shared */
@@ -88,15 +90,19 @@ extern const struct hf_disk_ops disk_ops;
 
 /* Maps the log; call before any fork. */
 void disk_start(void);
-/* A fresh disk with an empty root directory. */
+/* A fresh disk: a root directory with nothing in it but an empty .holdfast. */
 struct disk *disk_new(void);
 struct disk *disk_copy(const struct disk *from);
 void disk_apply(struct disk *disk, const struct disk_entry *entry);
 bool disk_is_meta(enum disk_kind kind);
 /* The descriptor of the root for hf_tree_start. */
 int disk_open_root(void);
-/* Appends an entry without an effect on disk_now (marks), or the head. */
+int disk_open_ino(uint32_t ino);
+/* A descriptor by a number that the program under test has fixed. */
+void disk_fix_fd(int fd, uint32_t ino);
+/* Appends a mark of the workload. */
 void disk_mark(enum disk_kind kind, uint64_t a, uint64_t b);
+void disk_head(uint32_t settled, uint32_t state, const uint8_t tips[64]);
 void *disk_log_take(const void *bytes, size_t len);
 unsigned disk_open_fds(void);
 

@@ -21,11 +21,11 @@ static struct {
 
 /* --- errors --- */
 
-static int fails(bool writes)
+static int fails_at(bool writes, bool syncs)
 {
     struct disk_fault *f = &disk_fault;
     disk_log->calls++;
-    if (!f->armed || f->kind == DISK_ALLOC || f->kind == DISK_NO_FAULT)
+    if (!f->armed || f->kind == DISK_ALLOC || f->kind == DISK_NO_FAULT || (f->kind == DISK_SYNC_LOST && !syncs))
         return 0;
     if ((f->kind == DISK_ENOSPC || f->kind == DISK_SHORT) && !writes)
         return 0;
@@ -34,6 +34,11 @@ static int fails(bool writes)
         return 0;
     f->hits++;
     return f->kind == DISK_EIO || f->kind == DISK_SYNC_LOST ? -EIO : -ENOSPC;
+}
+
+static int fails(bool writes)
+{
+    return fails_at(writes, false);
 }
 
 #define FAILS(writes)                                                                                                  \
@@ -69,9 +74,25 @@ static int fd_new(uint32_t ino)
     return -EMFILE;
 }
 
+int disk_open_ino(uint32_t ino)
+{
+    return fd_new(ino);
+}
+
 int disk_open_root(void)
 {
     return fd_new(DISK_ROOT);
+}
+
+static struct {
+    int fd;
+    uint32_t ino;
+} fixed = {-1, 0};
+
+void disk_fix_fd(int fd, uint32_t ino)
+{
+    fixed.fd = fd;
+    fixed.ino = ino;
 }
 
 unsigned disk_open_fds(void)
@@ -84,6 +105,8 @@ unsigned disk_open_fds(void)
 
 static uint32_t ino_of(int fd)
 {
+    if (fd == fixed.fd && fd >= 0)
+        return fixed.ino;
     if (fd < DISK_FD0 || fd >= DISK_FD0 + DISK_FDS || !fds[fd - DISK_FD0].used)
         abort(); /* a descriptor that was closed already */
     return fds[fd - DISK_FD0].ino;
@@ -127,6 +150,8 @@ static int op_openat(int dir, const char *name, int flags, mode_t mode)
 
 static int op_close(int fd)
 {
+    if (fd > 2 && fd < DISK_FD0 && fd != fixed.fd)
+        return close(fd); /* a socket */
     (void)ino_of(fd);
     fds[fd - DISK_FD0].used = false;
     return 0;
@@ -199,7 +224,7 @@ static ssize_t op_pwrite(int fd, const void *buffer, size_t len, off_t offset)
 static int sync_inode(int fd)
 {
     uint32_t ino = ino_of(fd);
-    int failed = fails(false);
+    int failed = fails_at(false, true);
     if (failed && disk_fault.kind == DISK_SYNC_LOST) /* what was to be written is clean in memory, and never comes to the disk */
         disk_put(&(struct disk_entry){.kind = DISK_SYNC, .ino = ino, .a = 1});
     if (failed)
@@ -211,7 +236,7 @@ static int sync_inode(int fd)
 static int op_syncfs(int fd)
 {
     (void)ino_of(fd);
-    int failed = fails(false);
+    int failed = fails_at(false, true);
     if (failed && disk_fault.kind == DISK_SYNC_LOST)
         disk_put(&(struct disk_entry){.kind = DISK_SYNC_ALL, .a = 1});
     if (failed)

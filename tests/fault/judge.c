@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "disk.h"
+#include "fs/fresh.h"
 #include "fs/tree.h"
 #include "model.h"
 
@@ -104,7 +105,7 @@ static int64_t value_at(const struct history *history, uint32_t op)
 static uint32_t name_floor(const struct judgement *j, const struct name *slot)
 {
     uint32_t floor = object_floor(j, &model->objects[slot->dir]);
-    if (j->live || j->wholly_synced)
+    if (j->live || j->wholly_synced || j->names_apart)
         return floor;
     for (unsigned i = 0; i < slot->objects.count; i++) {
         int64_t value = slot->objects.values[i].value;
@@ -144,7 +145,7 @@ static bool judge_content(struct seen *seen, const struct object *object, const 
     hf_tree_release(id);
     if (len < 0)
         return fail(seen, "%s cannot be read: %s", name, strerror((int)-len));
-    uint32_t floor = object->wounded ? 0 : object_floor(j, object);
+    uint32_t floor = object_floor(j, object);
     unsigned first = 0, end = object->content_count;
     for (unsigned i = 0; i < object->content_count && object->contents[i].op <= floor; i++)
         first = i;
@@ -171,7 +172,7 @@ static bool judge_object(struct seen *seen, int number, const char *name, const 
 {
     const struct judgement *j = seen->j;
     const struct object *object = &model->objects[number];
-    uint32_t floor = object->wounded ? 0 : floor_of(j, object->whole_promises, object->whole_count);
+    uint32_t floor = floor_of(j, object->whole_promises, object->whole_count);
     char target[4096], text[16] = "";
     int failed;
     seen->reached[number] = true;
@@ -185,7 +186,7 @@ static bool judge_object(struct seen *seen, int number, const char *name, const 
         return fail(seen, "%s has mode %o", name, entry->attr.st_mode & 07777);
     ssize_t len = hf_tree_getxattr(entry->id, "user.t", text, sizeof text - 1);
     if (len < 0 && len != -ENODATA)
-        return fail(seen, "the attribute of %s cannot be read: %s", name, strerror((int)-len));
+        return fail(seen, "the attribute of %s cannot be read: %s%s%s", name, strerror((int)-len), hf_fresh_why() ? ", " : "", hf_fresh_why() ? hf_fresh_why() : "");
     int64_t value = len < 0 ? NONE : strtol(text, NULL, 10);
     if (!may_be(&object->attributes, floor, j->begun, value))
         return fail(seen, "%s has attribute %lld", name, (long long)value);
@@ -193,6 +194,17 @@ static bool judge_object(struct seen *seen, int number, const char *name, const 
 }
 
 static bool judge_dir(struct seen *seen, int number, uint64_t id, unsigned depth);
+
+/* Something under that name could be neither made nor removed whole. */
+static bool has_husk(const struct name *slot)
+{
+    for (unsigned i = 0; i < slot->objects.count; i++) {
+        int64_t object = slot->objects.values[i].value;
+        if (object != NONE && model->objects[object].husk)
+            return true;
+    }
+    return false;
+}
 
 static bool judge_name(struct seen *seen, int dir, uint64_t dir_id, const char *name, uint64_t ino, unsigned depth)
 {
@@ -211,6 +223,8 @@ static bool judge_name(struct seen *seen, int dir, uint64_t dir_id, const char *
             seen->reached[torn] = true;
         return true;
     }
+    if (failed == -EIO && has_husk(slot))
+        return true;
     if (failed)
         return fail(seen, "%s cannot be looked up: %s", name, strerror(-failed));
     int object = object_of(entry.attr.st_ino);

@@ -185,6 +185,13 @@ int model_what_is_there(int dir, const char *name, int mine)
     disk_fault.armed = armed;
     if (failed == -ENOENT)
         return NONE;
+    if (failed == -EIO && disk_fault.on) { /* half made or half removed, and the disk lets nobody tidy up: no name that the index knows */
+        const struct name *slot = model_slot_of(dir, name, false);
+        int half = mine != NONE ? mine : slot->objects.count > 1 ? (int)slot->objects.values[slot->objects.count - 2].value : NONE;
+        if (half != NONE)
+            model->objects[half].husk = true;
+        return NONE;
+    }
     if (failed) {
         model_wrong("after a failed operation %u %s cannot be looked up: %s", model->op, name, strerror(-failed));
         return NONE;
@@ -219,7 +226,7 @@ void model_resync_name(struct name *slot, int64_t old, int fresh)
     model_bind(slot, now);
 }
 
-int model_use(int dir, const char *name, bool open, struct used *ret)
+int model_use(int dir, const char *name, int flags, struct used *ret)
 {
     struct hf_entry entry;
     ret->number = work_object(dir, name);
@@ -229,9 +236,9 @@ int model_use(int dir, const char *name, bool open, struct used *ret)
     if (failed)
         return failed;
     ret->id = entry.id;
-    if (open && (failed = hf_tree_open(entry.id, O_RDWR)) != 0)
+    if (flags != NOT_OPEN && (failed = hf_tree_open(entry.id, flags)) != 0)
         hf_tree_forget(entry.id, 1);
-    ret->open = open && !failed;
+    ret->open = flags != NOT_OPEN && !failed;
     return failed;
 }
 
@@ -249,7 +256,7 @@ void model_resync_content(int dir, const char *name)
     struct used used;
     bool armed = disk_fault.armed;
     disk_fault.armed = false;
-    ssize_t len = model_use(dir, name, true, &used);
+    ssize_t len = model_use(dir, name, O_RDONLY, &used);
     if (len == 0) {
         len = hf_tree_read(used.id, 0, sizeof bytes, bytes);
         model_unuse(&used);

@@ -40,7 +40,6 @@ struct object {
     unsigned promise_count;
     uint32_t whole_promises[HISTORY]; /* those of them that promise mode and attributes too: fdatasync does not */
     unsigned whole_count;
-    bool wounded; /* an fsync of it failed: what was written before is promised by nobody */
     bool husk; /* it could be neither made nor removed whole, since the disk refused everything: may be there or not, readable or not */
     const char *target;
 };
@@ -94,6 +93,7 @@ struct judgement {
     uint32_t acked, begun;
     bool live;
     bool wholly_synced; /* everything acknowledged is durable: the current state alone is right */
+    bool names_apart; /* a file's fsync promises no name, its directory's does */
     uint32_t torn_ino; /* 0, or the file that may be unreadable: the medium tore a page of it */
     char text[400];
 };

@@ -93,7 +93,7 @@ static void content_op(int dir, const char *name, uint32_t size, int (*act)(uint
     struct used used;
     model_begin("content", dir, name);
     model_add_content(&model->objects[work_object(dir, name)], scratch, size);
-    int failed = model_use(dir, name, true, &used);
+    int failed = model_use(dir, name, O_RDWR, &used);
     if (!failed) {
         failed = act(used.id, a, b);
         model_unuse(&used);
@@ -164,14 +164,12 @@ static void sync_op(int dir, const char *name, bool data_only)
         return; /* an operation before this failed */
     struct used used;
     model_begin("sync", dir, name);
-    int failed = model_use(dir, name, true, &used);
+    int failed = model_use(dir, name, O_RDONLY, &used);
     if (!failed) {
         failed = hf_tree_fsync(used.id, data_only);
         model_unuse(&used);
-        if (!failed && !used.object->wounded)
+        if (!failed) /* all that was written, whatever a sync before said */
             promise(used.object, !data_only);
-        if (failed && disk_fault.kind == DISK_SYNC_LOST)
-            used.object->wounded = true;
     }
     model_end(failed);
 }
@@ -232,6 +230,8 @@ void work_rename(int dir, const char *name, int to_dir, const char *to_name, uns
     if (failed) {
         int mine = model->objects[a].kind == OBJECT_LINK ? a : NONE; /* a link that moves is a new one on the disk */
         int there = model_what_is_there(to_dir, to_name, mine), here = model_what_is_there(dir, name, mine);
+        if (b == NONE && there != NONE && model->objects[there].husk) /* what could not be made there before has not gone */
+            there = NONE;
         if ((there != a && there != b) || (here != a && here != NONE && !(flags & RENAME_EXCHANGE && here == b)) || (here != a && there != a))
             model_wrong("after a failed rename %u: %d and %d instead of %d and %d", model->op, here, there, a, b);
         model_bind(to, there);
@@ -251,7 +251,7 @@ void work_link(int dir, const char *name, int to_dir, const char *to_name)
     model_trace_to(to_dir, to_name);
     int object = work_object(dir, name);
     model_bind(to, object);
-    int failed = model_use(dir, name, false, &used);
+    int failed = model_use(dir, name, NOT_OPEN, &used);
     if (!failed) {
         failed = hf_tree_link(used.id, model_dir_id(to_dir), to_name, &entry);
         if (!failed)
@@ -296,7 +296,7 @@ void work_chmod(int dir, const char *name, uint32_t mode)
     int64_t old = model_current(&object->modes);
     model_begin("chmod", dir, name);
     model_add(&object->modes, mode);
-    int failed = model_use(dir, name, false, &used);
+    int failed = model_use(dir, name, NOT_OPEN, &used);
     if (!failed) {
         struct stat attr = {.st_mode = mode}, st;
         failed = hf_tree_setattr(used.id, &attr, HF_SET_MODE, &st);
@@ -324,7 +324,7 @@ void work_setxattr(int dir, const char *name, int value)
     char text[16];
     model_begin("setxattr", dir, name);
     model_add(&object->attributes, value);
-    int failed = model_use(dir, name, false, &used);
+    int failed = model_use(dir, name, NOT_OPEN, &used);
     if (!failed) {
         int len = snprintf(text, sizeof text, "%d", value);
         failed = value == NONE ? hf_tree_removexattr(used.id, "user.t") : hf_tree_setxattr(used.id, "user.t", text, (size_t)len, 0);
@@ -336,7 +336,7 @@ void work_setxattr(int dir, const char *name, int value)
     bool armed = disk_fault.armed;
     disk_fault.armed = false;
     int64_t now = -1000;
-    if (model_use(dir, name, false, &used) == 0) {
+    if (model_use(dir, name, NOT_OPEN, &used) == 0) {
         now = attribute_of(used.id);
         model_unuse(&used);
     }
@@ -353,7 +353,7 @@ void work_protect(int dir, const char *name, const char *class)
     struct used used;
     struct hf_entry entry;
     model_begin("protect", dir, name);
-    int failed = model_use(dir, name, false, &used);
+    int failed = model_use(dir, name, NOT_OPEN, &used);
     if (!failed) {
         failed = hf_tree_setxattr(used.id, "user.holdfast.class", class, strlen(class), 0);
         model_unuse(&used);

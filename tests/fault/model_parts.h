@@ -28,7 +28,9 @@ void model_end(int failed);
 uint64_t model_dir_id(int dir);
 int model_what_is_there(int dir, const char *name, int mine);
 void model_resync_name(struct name *slot, int64_t old, int fresh);
-int model_use(int dir, const char *name, bool open, struct used *ret);
+/* flags: of open; NOT_OPEN: looked up alone. */
+enum { NOT_OPEN = -1 };
+int model_use(int dir, const char *name, int flags, struct used *ret);
 void model_unuse(struct used *used);
 void model_resync_content(int dir, const char *name);
 void model_resync_mode(int dir, const char *name, int64_t old, int64_t fresh);

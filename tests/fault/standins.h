@@ -10,4 +10,8 @@
 void stand_seed(uint64_t value);
 extern uint32_t stand_generation[HF_CLASS_LAST + 1];
 
+/* Of the clock (machine_keys.c): which boot it is, and the time since. */
+extern uint8_t stand_boot;
+extern uint64_t stand_ms;
+
 #endif

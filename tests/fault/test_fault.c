@@ -2,11 +2,10 @@
  *
  * cuts: a workload runs once; for each entry of its log the states that a cut behind it may leave are made, mounted, and held against the journal; some of them lose power again
  * while they recover. faults: the workload runs once for each call k with an error at k (once, or from k on); each operation must have done all or nothing and say so,
- * and after a mount everything is as it was said. Proves [CR-2] [CR-3] [CR-4] [CR-5] [CR-6] [CR-7] [CR-8] for names, attributes and contents together.
+ * and after a mount everything is as it was said. Proves [CR-2] [CR-3] [CR-4] [CR-5] [CR-6] [CR-7] [CR-8] [CR-15] for names, attributes and contents together.
+ * The freshness index is on: its log lies on the same disk, and nothing may be called stale after a cut ([FR-4] [FR-6] [FR-8]).
  *
- * Without the freshness index (its log is not part of this yet).
- *
- * test_fault [SEED]; HF_LONG=1: every boundary. HF_FAULT_WORK=name, HF_FAULT_AT=position: one. */
+ * test_fault [SEED]; HF_LONG=1: every boundary. HF_FAULT_WORK=name, HF_FAULT_AT=position: one; HF_FAULT_OWN=0|1: the disk with one journal, or with syncs of single inodes, alone (crash.h); HF_FAULT_NO_FRESHNESS=1: without the index. */
 #include <errno.h>
 #include <execinfo.h>
 #include <signal.h>
@@ -63,7 +62,7 @@ static void complain(const char *work, const char *what, uint32_t position, cons
     __atomic_add_fetch(&counts->bad, 1, __ATOMIC_SEQ_CST);
     unsigned at = __atomic_fetch_add(&counts->shown, 1, __ATOMIC_SEQ_CST);
     if (at < SHOWN)
-        (void)snprintf(counts->text[at], sizeof counts->text[at], "%s: %s, position %u: %.400s", work, what, position, text);
+        (void)snprintf(counts->text[at], sizeof counts->text[at], "%s%s: %s, position %u: %.400s", work, crash_profile == CRASH_OWN ? " (single inodes)" : "", what, position, text);
 }
 
 static void nothing(uint64_t id)
@@ -85,7 +84,7 @@ static const struct hf_tree_kernel kernel = {.inval_node = nothing, .inval_entry
 static bool mount_now(char *text, size_t cap)
 {
     struct hf_error error = {.result = HF_OK};
-    enum hf_result result = hf_tree_start(disk_open_root(), NULL, &kernel, true, &error);
+    enum hf_result result = hf_tree_start(disk_open_root(), NULL, &kernel, getenv("HF_FAULT_NO_FRESHNESS") != NULL, &error);
     if (result != HF_OK)
         (void)snprintf(text, cap, "the vault cannot be mounted: %s", error.text);
     return result == HF_OK;
@@ -166,7 +165,7 @@ static void fresh_log(void)
 {
     disk_log->count = 0;
     disk_log->used = 0;
-    disk_log->next_ino = DISK_ROOT + 1;
+    disk_log->next_ino = DISK_STATE + 1;
     disk_log->calls = 0;
     model_reset();
 }
@@ -264,7 +263,7 @@ static void cut_again(struct cut_run *run, struct disk *before, struct state_run
 static void judge_one(struct cut_run *run, const char *what, bool again)
 {
     struct disk *disk = crash_state(&run->crash, &run->survivors);
-    struct state_run state = {.disk = disk, .judgement = {.acked = run->crash.acked, .begun = run->crash.begun}, .closes = again};
+    struct state_run state = {.disk = disk, .judgement = {.acked = run->crash.acked, .begun = run->crash.begun, .names_apart = crash_profile == CRASH_OWN}, .closes = again};
     for (unsigned i = 0; i < run->crash.count; i++) {
         if (run->survivors.data[i] == 2)
             state.judgement.torn_ino = run->crash.pending[i].ino;
@@ -422,7 +421,7 @@ static void judge_after(const struct work *work, const char *what, uint64_t k, b
     else
         survivors_none(&run.crash, &run.survivors);
     struct state_run state = {.disk = crash_state(&run.crash, &run.survivors),
-                              .judgement = {.acked = model->op, .begun = model->op, .wholly_synced = all && !disk_fault.on}};
+                              .judgement = {.acked = model->op, .begun = model->op, .names_apart = crash_profile == CRASH_OWN, .wholly_synced = all && !disk_fault.on}};
     if (!in_child(judge_state, &state))
         complain(work->name, what, (uint32_t)k, said->text);
     counts->states++;
@@ -449,7 +448,13 @@ static void fault_at(const struct work *work, enum disk_fault_kind kind, uint64_
 static const struct {
     enum disk_fault_kind kind;
     const char *name;
-} faults[] = {{DISK_EIO, "EIO"}, {DISK_ENOSPC, "ENOSPC"}, {DISK_SHORT, "a short write"}, {DISK_ALLOC, "no memory"}};
+} faults[] = {{DISK_EIO, "EIO"}, {DISK_ENOSPC, "ENOSPC"}, {DISK_SHORT, "a short write"}, {DISK_SYNC_LOST, "a failed sync that loses pages"}, {DISK_ALLOC, "no memory"}};
+
+/* There are many allocations and few syncs. */
+static uint32_t rarer(enum disk_fault_kind kind, uint32_t one_in)
+{
+    return kind == DISK_ALLOC ? one_in * 4 : kind == DISK_SYNC_LOST ? one_in / 12 + 1 : one_in;
+}
 
 static void faults_of(const struct work *work, unsigned one_in)
 {
@@ -459,7 +464,7 @@ static void faults_of(const struct work *work, unsigned one_in)
         if (calls == 0)
             complain(work->name, "no calls were counted", i, said->text);
         for (uint64_t k = 0; k < calls; k++) {
-            if (at ? (uint64_t)atoi(at) != k : work_random(faults[i].kind == DISK_ALLOC ? one_in * 4 : one_in) != 0)
+            if (at ? (uint64_t)atoi(at) != k : work_random(rarer(faults[i].kind, one_in)) != 0)
                 continue;
             fault_at(work, faults[i].kind, k, false, faults[i].name);
             if (long_run || at || k % 3 == 0)
@@ -473,12 +478,14 @@ static void faults_of(const struct work *work, unsigned one_in)
 struct job {
     const struct work *work;
     bool cuts;
+    enum crash_profile profile;
     uint64_t seed;
 };
 
 static void run_job(const struct job *job)
 {
     run_seed = job->seed;
+    crash_profile = job->profile;
     disk_start();
     model_start();
     work_seed(job->seed + 9);
@@ -515,8 +522,8 @@ static void run_jobs(const struct job *jobs, unsigned count)
 int main(int argc, char **argv)
 {
     struct hf_error error;
-    const char *only = getenv("HF_FAULT_WORK"), *which = getenv("HF_FAULT_KIND");
-    struct job jobs[64];
+    const char *only = getenv("HF_FAULT_WORK"), *which = getenv("HF_FAULT_KIND"), *own = getenv("HF_FAULT_OWN");
+    struct job jobs[128];
     unsigned count = 0;
     uint64_t base = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
     long_run = getenv("HF_LONG") != NULL;
@@ -526,9 +533,10 @@ int main(int argc, char **argv)
     (void)hf_worker();
     for (unsigned seed = 0; seed < (long_run ? 5u : 1u); seed++) {
         for (unsigned i = 0; i < work_count; i++) {
-            for (unsigned cuts = 0; cuts < 2; cuts++) {
-                if ((!only || strcmp(only, works[i].name) == 0) && (!which || (which[0] == 'c') == (cuts == 1)) && (cuts || seed == 0))
-                    jobs[count++] = (struct job){&works[i], cuts == 1, base + seed};
+            for (unsigned what = 0; what < 3; what++) { /* failing calls; cuts on either kind of disk */
+                enum crash_profile profile = what == 2 ? CRASH_OWN : CRASH_JOURNAL;
+                if ((!only || strcmp(only, works[i].name) == 0) && (!which || (which[0] == 'c') == (what > 0)) && (what || seed == 0) && (!own || atoi(own) == (int)profile))
+                    jobs[count++] = (struct job){&works[i], what > 0, profile, base + seed};
             }
         }
     }

@@ -46,6 +46,16 @@ static void invalidate_all(void)
     kernel->inval_all_entries();
 }
 
+bool hf_tree_arrivals_due(void)
+{
+    return false;
+}
+
+int hf_tree_take_in(void)
+{
+    return 0;
+}
+
 int hf_tree_lock_drain(uint32_t mask)
 {
     (void)mask;

@@ -147,6 +147,7 @@ static inline struct counts ask_counts(void)
     if (CHECK_INT(ask(&request, &body), HF_OK)) {
         counts.open = hf_read_u32(&body);
         counts.settles = hf_read_u32(&body);
+        CHECK_INT(hf_read_u32(&body), 0);
         counts.nodes = hf_read_u64(&body);
         counts.lookups = hf_read_u64(&body);
         CHECK_INT(hf_read_u8(&body), 0);

@@ -3,7 +3,7 @@
 # format (format/: symbolic cryptography, all subsets of unsynced operations; the oracle of the rules in spec/35-crash.md): random workloads, and one rule left out, which must fall.
 # HF_LONG=1: more of them.
 set -u
-cd "$(dirname "$0")"
+cd "$(dirname "$0")" || exit 1
 passed=0; failed=0
 dir=$(mktemp -d); trap 'rm -rf "$dir"' EXIT
 verify() { # MODEL ORDER WANTED

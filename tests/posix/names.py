@@ -2,7 +2,7 @@
 """Files with more names than their header has place for: through a kill, a close, and with their record spoiled on the disk. names.py BUILD
 
 [CR-12] [CR-13] [CR-14]"""
-import errno, os, shutil, signal, sys
+import os, shutil, signal, sys
 
 from posixkit import EXCHANGE, answer, name_for, renameat2
 from vaultkit import Vault, check, finish

@@ -67,7 +67,9 @@ def sock(path):
 TYPES = ("regular", "dir", "fifo", "block", "char", "socket", "symlink") if ROOT else ("regular", "dir", "fifo", "socket", "symlink")
 
 
-def make(kind, path, mode=0o644, owner=None):
+def make(kind, path, mode=None, owner=None):
+    if mode is None:
+        mode = 0o755 if kind == "dir" else 0o644
     if kind == "regular":
         touch(path, mode=mode)
     elif kind == "dir":

@@ -116,7 +116,7 @@ def appending_together(d):
 @table
 def locks(d):
     touch(f"{d}/f", b"x" * 1000)
-    F_OFD_SETLK, F_OFD_GETLK = 37, 36
+    F_OFD_SETLK = 37
     lock = lambda kind, start, length: struct.pack("hhqqi4x", kind, 0, start, length, 0)
 
     def other(do):

@@ -2,6 +2,7 @@
  * HF_TEST_ROUNDS multiplies it. Single cases: test_content_cases.c; names: test_names.c. */
 #include <linux/falloc.h>
 
+#include "fs/sync.h"
 #include "contentkit.h"
 
 enum { VERSIONS = 40, QUEUE = 12 };
@@ -278,6 +279,7 @@ static void change(void)
     enum hf_result result = one_change();
     bool failed = inject && sim_fail_at < 0 && result != HF_OK;
     sim_fail_at = -1;
+    hf_sync_begin(); /* what a sync's failure means for the mount is not asked here */
     if (!failed && !CHECK_INT(result, HF_OK))
         return;
     if (failed) {
@@ -319,6 +321,7 @@ static bool may_have_failed(enum hf_result result, long asked)
 {
     bool failed = asked >= 0 && sim_fail_at < 0 && result != HF_OK;
     sim_fail_at = -1;
+    hf_sync_begin();
     failures_made += failed;
     return failed;
 }
@@ -361,7 +364,7 @@ static void step(void)
         TRACE("fsync\n");
         maybe_fail();
         long asked = sim_fail_at;
-        enum hf_result result = hf_content_fsync(content);
+        enum hf_result result = hf_content_fsync(content, false);
         if (may_have_failed(result, asked))
             break;
         CHECK_INT(result, HF_OK);

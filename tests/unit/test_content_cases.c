@@ -96,7 +96,7 @@ TEST(pages_of_other_generations)
     old = sim_files[0]->now;
     CHECK_INT(hf_content_truncate(file, 5000), HF_OK);
     CHECK_INT(hf_content_write(file, 5000, pattern + 5000, 10000), HF_OK);
-    CHECK_INT(hf_content_fsync(file), HF_OK);
+    CHECK_INT(hf_content_fsync(file, false), HF_OK);
     CHECK_INT(file->dynamic.gen, 2);
     hf_settled = hf_epoch; /* no window */
     CHECK_INT(read_state(&sim_files[0]->now), HF_OK);
@@ -254,7 +254,7 @@ TEST(label_and_locked)
     CHECK_INT(hf_content_write(label, 0, pattern, 10), HF_LOCKED);
     CHECK_INT(hf_content_truncate(label, 0), HF_LOCKED);
     CHECK_INT(hf_content_fallocate(label, 0, 0, 10), HF_LOCKED);
-    CHECK_INT(hf_content_fsync(label), HF_LOCKED);
+    CHECK_INT(hf_content_fsync(label, false), HF_LOCKED);
     CHECK_INT(hf_content_seek(label, 0, SEEK_DATA, &at), HF_LOCKED);
     CHECK_INT(hf_content_put_header(label, hf_epoch), HF_LOCKED);
     label->meta.current = 1;
@@ -318,7 +318,7 @@ TEST(append_keeps_what_was_synced)
             CHECK_INT(read_state(&state), HF_OK);
             CHECK(memcmp(got, pattern, size) == 0);
         }
-        CHECK_INT(hf_content_fsync(file), HF_OK);
+        CHECK_INT(hf_content_fsync(file, false), HF_OK);
     }
     CHECK_INT(sim_barriers, barriers + 40 + 1); /* one a sync, and one to make room at the first */
     settle_fully(0, file);

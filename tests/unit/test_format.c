@@ -195,7 +195,12 @@ TEST(static_ranges)
     header.class = 0, CHECK_INT(parse_static(&header), HF_DAMAGED), header = some_static();
     header.class = 5, CHECK_INT(parse_static(&header), HF_DAMAGED), header = some_static();
     header.class_generation = 0, CHECK_INT(parse_static(&header), HF_DAMAGED), header = some_static();
-    header.flags = 1, CHECK_INT(parse_static(&header), HF_DAMAGED), header = some_static();
+    header.flags = 2, CHECK_INT(parse_static(&header), HF_DAMAGED), header = some_static();
+    header.flags = HF_STATIC_UNVERIFIED, CHECK_INT(parse_static(&header), HF_OK);
+    header.class_generation |= HF_GENERATION_SPOOL, CHECK_INT(parse_static(&header), HF_DAMAGED); /* of another class [UO-8] */
+    header.class = HF_CLASS_UNLESS_OPEN, header.wrap_algorithm = HF_WRAP_UNLESS_OPEN, CHECK_INT(parse_static(&header), HF_OK);
+    header.class_generation = HF_GENERATION_SPOOL, CHECK_INT(parse_static(&header), HF_DAMAGED);
+    header.class_generation |= 1, header.flags = 0, CHECK_INT(parse_static(&header), HF_DAMAGED), header = some_static(); /* [UO-9] always marked */
     header.wrap_len = 103, CHECK_INT(parse_static(&header), HF_DAMAGED), header = some_static();
     header.wrap_len = 105, CHECK_INT(parse_static(&header), HF_DAMAGED), header = some_static();
     header.wrap_algorithm = 3, CHECK_INT(parse_static(&header), HF_DAMAGED), header = some_static();

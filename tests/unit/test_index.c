@@ -202,6 +202,47 @@ TEST(cuts_give_the_heads_state_or_nothing)
     remove_dir(path, dir);
 }
 
+/* What was synced since the last rename. */
+static bool file_synced, dir_synced;
+
+static int noting_fsync(int fd)
+{
+    struct stat st;
+    CHECK_INT(fstat(fd, &st), 0);
+    *(S_ISDIR(st.st_mode) ? &dir_synced : &file_synced) = true;
+    return hf_disk_kernel.fsync(fd);
+}
+
+static int noting_renameat2(int old_dir, const char *old_name, int new_dir, const char *new_name, unsigned flags)
+{
+    CHECK(file_synced);
+    file_synced = dir_synced = false;
+    return hf_disk_kernel.renameat2(old_dir, old_name, new_dir, new_name, flags);
+}
+
+/* [FR-4] A new file's content is durable before it takes the old one's name, and the name before it is said to be there. */
+TEST(a_new_file_is_durable_before_its_name)
+{
+    char path[64];
+    int dir = make_dir(path);
+    struct hf_disk_ops noting = hf_disk_kernel;
+    struct hf_chain chain;
+    noting.fsync = noting_fsync;
+    noting.renameat2 = noting_renameat2;
+    CHECK_INT(hf_chain_new(&chain, dir, "a", HF_CLASS_AFTER_UNLOCK), HF_OK);
+    hf_disk = &noting;
+    for (unsigned round = 0; round < 2; round++) {
+        base_at = 0;
+        for (unsigned i = 0; i < 3; i++)
+            base_entries[i] = entry_of(1, 100 + i, 1);
+        CHECK_INT(hf_chain_rewrite(&chain, continued, 3, base_next, NULL), HF_OK);
+        CHECK(dir_synced && !file_synced);
+    }
+    hf_disk = &hf_disk_kernel;
+    hf_chain_close(&chain);
+    remove_dir(path, dir);
+}
+
 /* [FR-4] What a failed settle or a stop left behind the end is written over. */
 TEST(appends_go_on_from_the_committed_end)
 {

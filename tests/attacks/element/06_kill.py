@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """kill -9 of every program (command line, supervisor, enclave, element) at random instants during tries: never answered but uncounted."""
-import random, signal, subprocess, threading, time
+import random, signal, subprocess, time
 from attack import *
 
 hf = os.path.join(os.path.abspath(build), "src", "holdfast")
