@@ -62,7 +62,7 @@ bool hf_duress_is_near(const struct hf_passcode *a, const struct hf_passcode *b)
     for (size_t i = start; i < longer->len - end; i++)
         ascii = ascii && longer->bytes[i] < 0x80;
     if (!ascii)
-        return middle <= 2 * CHARACTER;
+        return middle <= (size_t)2 * CHARACTER;
     if (longer->len != shorter->len)
         return false;
     return middle == 1 || (middle == 2 && a->bytes[start] == b->bytes[start + 1] && a->bytes[start + 1] == b->bytes[start]);
