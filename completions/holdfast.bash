@@ -17,7 +17,7 @@ _holdfast() {
     --*-fd | --attempts | --delays | --grace | --inactivity | --kdf | --tcti | --words) return ;;
     esac
     if [[ $word == -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "$("$program" help "$verb" 2>/dev/null | sed -n '/^holdfast /,/^    /p' | grep -oE -- '--[a-z-]+' | sort -u) $([[ " create open unlock passcode settings recover recovery reseal export check accept " == *" $verb "* ]] && echo --pinentry) --help" -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W "$("$program" help "$verb" 2>/dev/null | sed -n '/^holdfast /,/^    /p' | grep -oE -- '--[a-z-]+' | sort -u) $([[ " create open unlock passcode duress settings recover recovery reseal export check accept " == *" $verb "* ]] && echo --pinentry) --help" -- "$word")
     elif [ "$verb" = recovery ] && [ "$COMP_CWORD" = 2 ]; then
         mapfile -t COMPREPLY < <(compgen -W replace -- "$word")
     elif [ "$verb" = protect ] || { [ "$verb" = accept ] && [ "$COMP_CWORD" -gt 2 ]; }; then

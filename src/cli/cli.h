@@ -20,7 +20,7 @@
 struct cli_options {
     const char *words[64]; /* what is no option: the vault, the mountpoint, paths */
     size_t word_count;
-    bool help, json, now, force, locked, foreground, allow_other, databases, yes, test, no_recovery, trust_this_tpm, pinentry, all, list, no_freshness;
+    bool help, json, now, force, locked, foreground, allow_other, databases, yes, test, no_recovery, trust_this_tpm, pinentry, all, list, remove, no_freshness;
     int passcode_fd, new_passcode_fd; /* -1: the terminal */
     const char *recovery_file;
     unsigned class; /* 0: none given */
@@ -144,6 +144,7 @@ enum hf_result cli_settings(const struct cli_options *options, struct hf_error *
 enum hf_result cli_recover(const struct cli_options *options, struct hf_error *error);
 enum hf_result cli_replace(const struct cli_options *options, struct hf_error *error);
 enum hf_result cli_reseal(const struct cli_options *options, struct hf_error *error);
+enum hf_result cli_duress(const struct cli_options *options, struct hf_error *error);
 enum hf_result cli_rotate(const struct cli_options *options, struct hf_error *error);
 enum hf_result cli_erase(const struct cli_options *options, struct hf_error *error);
 enum hf_result cli_protect(const struct cli_options *options, struct hf_error *error);

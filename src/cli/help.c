@@ -21,6 +21,8 @@ static const struct {
     {"status", "status [VAULT] [--json]", "What the vault is and how strong it really is; without VAULT, all open vaults of yours."},
     {"passcode", "passcode VAULT [--passcode-fd N --new-passcode-fd M]", "Changes the passcode. N and M may be the same descriptor: one line each."},
     {"settings", "settings VAULT [--grace S] [--inactivity S] [--screen-lock none|complete|after-unlock] [--passcode-fd N]", "Changes what a lock does; needs the passcode."},
+    {"duress", "duress VAULT [--remove] [--passcode-fd N --new-passcode-fd M]",
+     "Sets a second passcode (line of M) that, entered in place of the first at any verb, destroys all keys and is answered as a wrong one. Needs a TPM. --remove: takes it away."},
     {"protect", "protect [--class complete|unless-open|after-unlock|always] PATH...", "Sets the class of files, and of directories with all that is in them, in an open vault; without --class shows it."},
     {"rotate", "rotate VAULT [--class C]", "Makes new class keys and re-encrypts the files under them. The vault must be open and unlocked."},
     {"recover", "recover VAULT [--test] [--recovery-file FILE] [--new-passcode-fd M] [--element KIND] [--tcti CONF] [--trust-this-tpm]\n"

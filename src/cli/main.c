@@ -19,6 +19,7 @@ static const struct verb {
     {"status", " json ", cli_status},
     {"passcode", " pinentry passcode-fd= new-passcode-fd= ", cli_passcode},
     {"settings", " pinentry passcode-fd= grace= inactivity= screen-lock= ", cli_settings},
+    {"duress", " pinentry remove passcode-fd= new-passcode-fd= ", cli_duress},
     {"protect", " class= ", cli_protect},
     {"rotate", " class= ", cli_rotate},
     {"recover", " pinentry test recovery-file= new-passcode-fd= element= tcti= trust-this-tpm measure? no-measure sentence-fd= ", cli_recover},

@@ -141,7 +141,7 @@ static bool *flag(const char *name, struct cli_options *ret)
         bool *where;
     } flags[] = {{"json", &ret->json}, {"now", &ret->now}, {"force", &ret->force}, {"locked", &ret->locked}, {"foreground", &ret->foreground},
                  {"allow-other", &ret->allow_other}, {"yes", &ret->yes}, {"test", &ret->test}, {"no-recovery", &ret->no_recovery}, {"trust-this-tpm", &ret->trust_this_tpm},
-                 {"pinentry", &ret->pinentry}, {"no-measure", &ret->no_measure}, {"no-sentence", &ret->no_sentence}, {"all", &ret->all}, {"list", &ret->list}, {"no-freshness", &ret->no_freshness}, {"help", &ret->help}};
+                 {"pinentry", &ret->pinentry}, {"no-measure", &ret->no_measure}, {"no-sentence", &ret->no_sentence}, {"all", &ret->all}, {"list", &ret->list}, {"remove", &ret->remove}, {"no-freshness", &ret->no_freshness}, {"help", &ret->help}};
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
         if (strcmp(flags[i].name, name) == 0)
             return flags[i].where;

@@ -305,16 +305,21 @@ enum hf_result cli_status(const struct cli_options *options, struct hf_error *er
     return HF_OK;
 }
 
-static enum hf_result send_new(const struct cli_options *options, uint32_t kind, int mine, struct hf_error *error)
+static enum hf_result send_fresh(const char *prompt, const struct cli_options *options, uint32_t kind, int mine, struct hf_error *error)
 {
     struct cli_secret *fresh = cli_secret_new();
-    enum hf_result result = cli_ask("New passcode (Enter alone: six random words)", options->new_passcode_fd, true, fresh, error);
+    enum hf_result result = cli_ask(prompt, options->new_passcode_fd, true, fresh, error);
     if (result == HF_OK)
         result = cli_strong_enough(fresh, kind, error);
     if (result == HF_OK)
         result = cli_secret_send(mine, HF_SECRET_NEW_PASSCODE, fresh->bytes, fresh->len, error);
     cli_secret_free(&fresh);
     return result;
+}
+
+static enum hf_result send_new(const struct cli_options *options, uint32_t kind, int mine, struct hf_error *error)
+{
+    return send_fresh("New passcode (Enter alone: six random words)", options, kind, mine, error);
 }
 
 static enum hf_result passcode_at(const struct cli_options *options, struct hf_error *error)
@@ -364,6 +369,35 @@ enum hf_result cli_settings(const struct cli_options *options, struct hf_error *
     if (options->settings == 0)
         return hf_fail(error, HF_USAGE, "say what to change: --grace, --inactivity, --screen-lock; holdfast status shows what is");
     return and_hang_up(settings_at(options, error));
+}
+
+static enum hf_result duress_at(const struct cli_options *options, struct hf_error *error)
+{
+    struct hf_writer request;
+    struct hf_reader body;
+    HF_TRY(cli_connect(&the_link, options->words[0], false, error));
+    if (the_link.element_kind == HF_ELEMENT_SOFTWARE)
+        return hf_fail(error, HF_USAGE, "%s: its element is software: only a TPM can hold a duress passcode", options->words[0]);
+    HF_TRY(cli_show_sentence(&the_link, error));
+    HF_TRY(cli_secret_open(&the_link, false, error));
+    HF_TRY(ask_and_send("Passcode", options->passcode_fd, the_link.secret, error));
+    if (!options->remove)
+        HF_TRY(send_fresh("Duress passcode, which destroys all keys", options, the_link.element_kind, the_link.secret, error));
+    cli_begin(&the_link, &request, HF_OWN_DURESS);
+    hf_write_string(&request, the_link.vault);
+    hf_write_u8(&request, options->remove);
+    HF_TRY(cli_call(&the_link, &request, the_link.handed, false, error, &body));
+    if (options->remove)
+        (void)printf("%s: there is no duress passcode\n", the_link.vault);
+    else
+        (void)printf("%s: the duress passcode is set; entered in place of the passcode it destroys all keys, with no question and no way back\n", the_link.vault);
+    return HF_OK;
+}
+
+enum hf_result cli_duress(const struct cli_options *options, struct hf_error *error)
+{
+    HF_TRY(vault_word(options, 1, error));
+    return and_hang_up(duress_at(options, error));
 }
 
 static enum hf_result recover_at(const struct cli_options *options, struct hf_error *error)

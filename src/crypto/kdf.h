@@ -42,7 +42,8 @@ enum hf_kdf_context {
     HF_KDF_OPEN_NAME_KEY = 28,    /* key unless-open's meta key, info empty -> its 64-byte name key: names stay when the private half goes */
     HF_KDF_OPEN_META_MAC = 29,    /* key unless-open's meta key, info S || M without its MAC -> 16 bytes: anyone can make the wrap in S */
     HF_KDF_MORE_NAMES = 30,       /* key meta key, info file id || record number u32 || slots -> 32-byte digest of a file's further names */
-    HF_KDF_SPOOL_META = 31        /* key class always' meta key, info empty -> the meta key of files of unless-open that are made before the first unlock */
+    HF_KDF_SPOOL_META = 31,       /* key class always' meta key, info empty -> the meta key of files of unless-open that are made before the first unlock */
+    HF_KDF_DURESS = 32            /* key A, info vault id -> the second index's authorisation */
 };
 
 /* key: 32 bytes. info: pieces hashed in order as one string (fixed-length pieces first, at most one of variable length, last). */

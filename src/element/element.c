@@ -65,11 +65,11 @@ static enum hf_result only_a_tpm_measures(struct hf_error *error)
     return hf_fail(error, HF_UNSUPPORTED, "only a TPM can hold keys for measured software; nothing was changed");
 }
 
-enum hf_result hf_element_provision(struct hf_element *e, const struct hf_element_auth *auth, const struct hf_policy *policy, uint64_t generation,
-                                    bool trusted, uint32_t measure, struct hf_grant *ret, struct hf_error *error)
+enum hf_result hf_element_provision(struct hf_element *e, const struct hf_element_auth *auth, const struct hf_duress_auth *duress, const struct hf_policy *policy,
+                                    uint64_t generation, bool trusted, uint32_t measure, struct hf_grant *ret, struct hf_error *error)
 {
     if (by_tpm(e))
-        return hf_tpm2_provision(&e->tpm2, NULL, auth, policy, generation, trusted, measure, ret, error);
+        return hf_tpm2_provision(&e->tpm2, NULL, auth, duress, policy, generation, trusted, measure, ret, error);
     if (measure != 0 && measure != HF_MEASURE_KEEP)
         return only_a_tpm_measures(error);
     enum hf_result result = hf_software_provision(&e->software, auth, policy, &ret->release);
@@ -85,8 +85,8 @@ static enum hf_result forget_software(struct hf_element *e)
     return hf_file_remove(e->dir, "element", true);
 }
 
-enum hf_result hf_element_fresh(struct hf_element *e, uint32_t kind, const char *tcti, const struct hf_element_auth *auth, const struct hf_policy *policy,
-                                uint64_t generation, bool trusted, uint32_t measure, struct hf_grant *ret, struct hf_error *error)
+enum hf_result hf_element_fresh(struct hf_element *e, uint32_t kind, const char *tcti, const struct hf_element_auth *auth, const struct hf_duress_auth *duress,
+                                const struct hf_policy *policy, uint64_t generation, bool trusted, uint32_t measure, struct hf_grant *ret, struct hf_error *error)
 {
     struct hf_error ignored;
     if (kind == HF_ELEMENT_AUTO)
@@ -103,15 +103,26 @@ enum hf_result hf_element_fresh(struct hf_element *e, uint32_t kind, const char 
         hf_wipe(&other, sizeof other);
     }
     if (!by_tpm(e))
-        return hf_element_provision(e, auth, policy, generation, trusted, measure, ret, error);
-    HF_TRY(hf_tpm2_provision(&e->tpm2, tcti, auth, policy, generation, trusted, measure, ret, error));
+        return hf_element_provision(e, auth, duress, policy, generation, trusted, measure, ret, error);
+    HF_TRY(hf_tpm2_provision(&e->tpm2, tcti, auth, duress, policy, generation, trusted, measure, ret, error));
     enum hf_result removed = forget_software(e);
     return removed == HF_OK ? HF_OK : hf_fail(error, removed, "the software element's old record can't be removed");
 }
 
-enum hf_result hf_element_release(struct hf_element *e, const struct hf_element_auth *auth, struct hf_release_secret *ret, struct hf_error *error)
+enum hf_result hf_element_release(struct hf_element *e, const struct hf_element_auth *auth, const struct hf_duress_auth *duress, struct hf_release_secret *ret,
+                                  struct hf_error *error)
 {
-    return by_tpm(e) ? hf_tpm2_release(&e->tpm2, auth, ret, &e->failed_before, error) : hf_attempt(&e->software, auth, ret, &e->failed_before);
+    return by_tpm(e) ? hf_tpm2_release(&e->tpm2, auth, duress, ret, &e->failed_before, error) : hf_attempt(&e->software, auth, ret, &e->failed_before);
+}
+
+bool hf_element_duress(const struct hf_element *e)
+{
+    return by_tpm(e) && e->tpm2.duress;
+}
+
+enum hf_result hf_element_decoy(struct hf_element *e, struct hf_grant *ret, struct hf_error *error)
+{
+    return by_tpm(e) ? hf_tpm2_decoy(&e->tpm2, ret, error) : HF_REFUSED;
 }
 
 enum hf_result hf_element_device(struct hf_element *e, struct hf_device_secret *ret, struct hf_error *error)
@@ -122,11 +133,11 @@ enum hf_result hf_element_device(struct hf_element *e, struct hf_device_secret *
     return HF_OK;
 }
 
-enum hf_result hf_element_prepare(struct hf_element *e, const struct hf_element_auth *auth, const struct hf_seal_request *seal, struct hf_grant *ret,
-                                  struct hf_error *error)
+enum hf_result hf_element_prepare(struct hf_element *e, const struct hf_element_auth *auth, const struct hf_duress_auth *duress, const struct hf_seal_request *seal,
+                                  struct hf_grant *ret, struct hf_error *error)
 {
     if (by_tpm(e))
-        return hf_tpm2_prepare(&e->tpm2, auth, seal, ret, error);
+        return hf_tpm2_prepare(&e->tpm2, auth, duress, seal, ret, error);
     if (seal->how != HF_SEAL_KEEP)
         return only_a_tpm_measures(error);
     return software_grant(&e->software, hf_software_prepare(&e->software, auth, &ret->slot, &ret->release), ret);
@@ -140,6 +151,24 @@ enum hf_result hf_element_commit(struct hf_element *e, uint32_t slot, struct hf_
 enum hf_result hf_element_step(struct hf_element *e, uint64_t generation, struct hf_error *error)
 {
     return by_tpm(e) ? hf_tpm2_step(&e->tpm2, generation, error) : hf_software_step(&e->software, generation);
+}
+
+enum hf_result hf_element_refresh(struct hf_element *e, const struct hf_duress_auth *duress, bool *ret_stale, struct hf_error *error)
+{
+    if (!by_tpm(e))
+        return HF_UNSUPPORTED;
+    HF_TRY(hf_tpm2_refresh_second(&e->tpm2, duress, error));
+    *ret_stale = e->tpm2.second_stale;
+    return HF_OK;
+}
+
+enum hf_result hf_element_step_head(struct hf_element *e, uint64_t value, bool anew, uint64_t *ret_count, struct hf_error *error)
+{
+    if (!by_tpm(e))
+        return HF_UNSUPPORTED;
+    HF_TRY(hf_tpm2_step_head(&e->tpm2, value, anew, error));
+    *ret_count = e->tpm2.head_count;
+    return HF_OK;
 }
 
 enum hf_result hf_element_erase(struct hf_element *e, struct hf_error *error)

@@ -66,19 +66,22 @@ static void write_grant(struct exchange *x, const struct hf_grant *grant, bool d
 static enum hf_result on_provision(struct server *server, struct exchange *x)
 {
     struct hf_element_auth auth;
+    struct hf_duress_auth duress;
     struct hf_policy policy;
     struct hf_grant grant = {0};
     hf_read_bytes(&x->in, auth.bytes, sizeof auth.bytes);
+    hf_read_bytes(&x->in, duress.bytes, sizeof duress.bytes);
     hf_limits_read(&x->in, &policy);
     uint64_t generation = hf_read_u64(&x->in);
     bool trusted = hf_read_bool(&x->in);
     uint32_t measure = hf_read_u32(&x->in);
     enum hf_result result = hf_reader_end(&x->in) != HF_OK || measure >= HF_MEASURE_KEEP
                                 ? HF_PROTOCOL
-                                : hf_element_provision(&server->element, &auth, &policy, generation, trusted, measure, &grant, &x->error);
+                                : hf_element_provision(&server->element, &auth, &duress, &policy, generation, trusted, measure, &grant, &x->error);
     if (result == HF_OK)
         write_grant(x, &grant, true);
     hf_element_auth_wipe(&auth);
+    hf_duress_auth_wipe(&duress);
     hf_wipe(&grant, sizeof grant);
     return result;
 }
@@ -86,10 +89,12 @@ static enum hf_result on_provision(struct server *server, struct exchange *x)
 static enum hf_result on_fresh(struct server *server, struct exchange *x)
 {
     struct hf_element_auth auth;
+    struct hf_duress_auth duress;
     struct hf_policy policy;
     struct hf_grant grant = {0};
     char tcti[HF_KEYBAG_TCTI_MAX];
     hf_read_bytes(&x->in, auth.bytes, sizeof auth.bytes);
+    hf_read_bytes(&x->in, duress.bytes, sizeof duress.bytes);
     hf_limits_read(&x->in, &policy);
     uint64_t generation = hf_read_u64(&x->in);
     bool trusted = hf_read_bool(&x->in);
@@ -98,10 +103,11 @@ static enum hf_result on_fresh(struct server *server, struct exchange *x)
     hf_read_string(&x->in, tcti, sizeof tcti);
     enum hf_result result = hf_reader_end(&x->in) != HF_OK || kind > HF_ELEMENT_TPM2 || measure > HF_MEASURE_KEEP
                                 ? HF_PROTOCOL
-                                : hf_element_fresh(&server->element, kind, tcti, &auth, &policy, generation, trusted, measure, &grant, &x->error);
+                                : hf_element_fresh(&server->element, kind, tcti, &auth, &duress, &policy, generation, trusted, measure, &grant, &x->error);
     if (result == HF_OK)
         write_grant(x, &grant, true);
     hf_element_auth_wipe(&auth);
+    hf_duress_auth_wipe(&duress);
     hf_wipe(&grant, sizeof grant);
     return result;
 }
@@ -109,11 +115,14 @@ static enum hf_result on_fresh(struct server *server, struct exchange *x)
 static enum hf_result on_release(struct server *server, struct exchange *x)
 {
     struct hf_element_auth auth;
+    struct hf_duress_auth duress;
     struct hf_release_secret release = {0};
     hf_read_bytes(&x->in, auth.bytes, sizeof auth.bytes);
+    hf_read_bytes(&x->in, duress.bytes, sizeof duress.bytes);
     bool whole = hf_reader_end(&x->in) == HF_OK;
-    enum hf_result result = whole ? hf_element_release(&server->element, &auth, &release, &x->error) : HF_PROTOCOL;
+    enum hf_result result = whole ? hf_element_release(&server->element, &auth, &duress, &release, &x->error) : HF_PROTOCOL;
     hf_element_auth_wipe(&auth);
+    hf_duress_auth_wipe(&duress);
     if (result == HF_OK)
         hf_write_bytes(&x->out, release.bytes, sizeof release.bytes);
     hf_release_secret_wipe(&release);
@@ -121,7 +130,18 @@ static enum hf_result on_release(struct server *server, struct exchange *x)
         enum hf_result told = write_status(server, false, x);
         if (told != HF_OK)
             return told;
+        hf_write_u8(&x->out, hf_element_duress(&server->element) ? 1 : 0);
     }
+    return result;
+}
+
+static enum hf_result on_decoy(struct server *server, struct exchange *x)
+{
+    struct hf_grant grant = {0};
+    enum hf_result result = hf_reader_end(&x->in) != HF_OK ? HF_PROTOCOL : hf_element_decoy(&server->element, &grant, &x->error);
+    if (result == HF_OK)
+        write_grant(x, &grant, true);
+    hf_wipe(&grant, sizeof grant);
     return result;
 }
 
@@ -140,14 +160,17 @@ static enum hf_result on_device(struct server *server, struct exchange *x)
 static enum hf_result on_prepare(struct server *server, struct exchange *x)
 {
     struct hf_element_auth auth;
+    struct hf_duress_auth duress;
     struct hf_seal_request seal;
     struct hf_grant grant = {0};
     hf_read_bytes(&x->in, auth.bytes, sizeof auth.bytes);
+    hf_read_bytes(&x->in, duress.bytes, sizeof duress.bytes);
     hf_seal_request_read(&x->in, &seal);
-    enum hf_result result = hf_reader_end(&x->in) != HF_OK ? HF_PROTOCOL : hf_element_prepare(&server->element, &auth, &seal, &grant, &x->error);
+    enum hf_result result = hf_reader_end(&x->in) != HF_OK ? HF_PROTOCOL : hf_element_prepare(&server->element, &auth, &duress, &seal, &grant, &x->error);
     if (result == HF_OK)
         write_grant(x, &grant, false);
     hf_element_auth_wipe(&auth);
+    hf_duress_auth_wipe(&duress);
     hf_wipe(&grant, sizeof grant);
     return result;
 }
@@ -167,6 +190,28 @@ static enum hf_result on_generation(struct server *server, struct exchange *x)
     if (op == 1)
         HF_TRY(hf_element_step(&server->element, value, &x->error));
     hf_write_u64(&x->out, hf_element_generation(&server->element));
+    return HF_OK;
+}
+
+static enum hf_result on_refresh(struct server *server, struct exchange *x)
+{
+    struct hf_duress_auth duress;
+    bool stale = true;
+    hf_read_bytes(&x->in, duress.bytes, sizeof duress.bytes);
+    enum hf_result result = hf_reader_end(&x->in) != HF_OK ? HF_PROTOCOL : hf_element_refresh(&server->element, &duress, &stale, &x->error);
+    hf_duress_auth_wipe(&duress);
+    if (result == HF_OK)
+        hf_write_u8(&x->out, stale ? 1 : 0);
+    return result;
+}
+
+static enum hf_result on_head(struct server *server, struct exchange *x)
+{
+    uint64_t count = 0;
+    bool anew = hf_read_bool(&x->in);
+    uint64_t value = hf_read_u64(&x->in);
+    HF_TRY(hf_reader_end(&x->in) != HF_OK ? HF_PROTOCOL : hf_element_step_head(&server->element, value, anew, &count, &x->error));
+    hf_write_u64(&x->out, count);
     return HF_OK;
 }
 
@@ -198,6 +243,9 @@ static const struct rule {
     {HF_EL_STATUS, true, ANY, HF_PROTOCOL, on_status},
     {HF_EL_ERASE, true, ANY, HF_PROTOCOL, on_erase},
     {HF_EL_FRESH, true, ANY, HF_PROTOCOL, on_fresh},
+    {HF_EL_DECOY, true, ACTIVE | FINISHED, HF_GONE, on_decoy},
+    {HF_EL_REFRESH, true, ACTIVE, HF_GONE, on_refresh},
+    {HF_EL_HEAD, true, ACTIVE | FINISHED, HF_GONE, on_head},
 };
 
 static enum hf_result dispatch(struct server *server, uint16_t request, struct exchange *x)

@@ -1,27 +1,25 @@
 /* The tpm2 element's verbs. Each opens the TPM, compares what is pinned [EL-3], does its work and leaves nothing behind [EL-10]. */
-#include "element/tpm2.h"
+#include "element/tpm2_part.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "element/tpm2_gate.h"
 #include "element/tpm2_measure.h"
 #include "element/tpm2_seal.h"
-#include "element/tpm2_trust.h"
 #include "os/clock.h"
 #include "os/random.h"
 #include "os/secret.h"
 
 #pragma GCC poison memcmp strcpy sprintf
 
-enum { HANDLE_TRIES = 16, STEPS_MAX = 10000, FRESH_MS = 250 };
+enum { STEPS_MAX = 10000, FRESH_MS = 250 };
 
 static bool same_srk(const struct hf_tpm *tpm, const struct hf_tpm2_blob *blob)
 {
     return tpm->srk_name.size == sizeof blob->srk_name && hf_equal_ct(tpm->srk_name.name, blob->srk_name, sizeof blob->srk_name);
 }
 
-static enum hf_result find_pin(struct hf_tpm2 *t, struct hf_tpm *tpm, const struct hf_tpm2_pin *pin, uint32_t counter, ESYS_TR *ret_index,
+enum hf_result hf_tpm2_find(struct hf_tpm2 *t, struct hf_tpm *tpm, const struct hf_tpm2_pin *pin, uint32_t counter, ESYS_TR *ret_index,
                                enum hf_nv_found *ret_found, struct hf_error *error)
 {
     TPM2B_NV_PUBLIC public;
@@ -29,7 +27,7 @@ static enum hf_result find_pin(struct hf_tpm2 *t, struct hf_tpm *tpm, const stru
     return hf_nv_find(tpm, &public, ret_index, ret_found, error);
 }
 
-static bool is_pin(const struct hf_tpm2_pin *a, const struct hf_tpm2_pin *b)
+bool hf_tpm2_is_pin(const struct hf_tpm2_pin *a, const struct hf_tpm2_pin *b)
 {
     return a->used && b->used && a->handle == b->handle && hf_equal_ct(a->gate_key, b->gate_key, sizeof a->gate_key);
 }
@@ -38,18 +36,30 @@ static bool is_pin(const struct hf_tpm2_pin *a, const struct hf_tpm2_pin *b)
 
 static enum hf_result look_for_rest(struct hf_tpm2 *t, struct hf_tpm *tpm, struct hf_error *error)
 {
-    const struct hf_tpm2_pin *rests[] = {&t->blob.before, &t->note.doing};
-    const uint32_t counters[] = {t->blob.counter, t->note.doing_counter};
+    const struct hf_tpm2_pin *rests[] = {&t->blob.before, &t->note.doing, &t->blob.second_before, &t->note.doing_second};
+    const struct hf_tpm2_pin *kept[] = {&t->blob.pin, &t->blob.pin, &t->blob.second, &t->blob.second};
+    const uint32_t counters[] = {t->blob.counter, t->note.doing_counter, t->blob.counter, t->note.doing_counter};
     ESYS_TR index;
     enum hf_nv_found found;
     t->unfinished = false;
-    for (int i = 0; i < 2; i++) {
-        if (!rests[i]->used || is_pin(rests[i], &t->blob.pin))
+    for (int i = 0; i < 4; i++) {
+        if (!rests[i]->used || hf_tpm2_is_pin(rests[i], kept[i]))
             continue;
-        HF_TRY(find_pin(t, tpm, rests[i], counters[i], &index, &found, error));
+        HF_TRY(hf_tpm2_find(t, tpm, rests[i], counters[i], &index, &found, error));
         t->unfinished = t->unfinished || found == HF_NV_OURS || found == HF_NV_UNWRITTEN;
     }
     return HF_OK;
+}
+
+/* H, which counts the head [FR-13]. */
+static enum hf_result look_at_head(struct hf_tpm2 *t, struct hf_tpm *tpm, ESYS_TR *ret_index, enum hf_nv_found *ret_found, struct hf_error *error)
+{
+    TPM2B_NV_PUBLIC public;
+    hf_tpm2_counter_public(HF_TPM2_HEAD_COUNTER, t->vault_id, t->blob.head_counter, &public);
+    HF_TRY(hf_nv_find(tpm, &public, ret_index, ret_found, error));
+    t->head_counted = *ret_found == HF_NV_OURS;
+    t->head_count = 0;
+    return t->head_counted ? hf_nv_counter_read(tpm, *ret_index, &t->head_count, error) : HF_OK;
 }
 
 /* The keybag's generation as G counts it [EL-6]. */
@@ -90,7 +100,7 @@ static enum hf_result look_at_pin(struct hf_tpm2 *t, struct hf_tpm *tpm, ESYS_TR
         t->state = t->note.erased ? HF_ELEMENT_ERASED : HF_ELEMENT_EMPTY;
         return HF_OK;
     }
-    HF_TRY(find_pin(t, tpm, &t->blob.pin, t->blob.counter, ret_index, &found, error));
+    HF_TRY(hf_tpm2_find(t, tpm, &t->blob.pin, t->blob.counter, ret_index, &found, error));
     if (found == HF_NV_ABSENT || found == HF_NV_UNWRITTEN)
         return look_without_pin(t, tpm, error);
     t->replaced = found == HF_NV_FOREIGN;
@@ -104,7 +114,7 @@ static enum hf_result look_at_pin(struct hf_tpm2 *t, struct hf_tpm *tpm, ESYS_TR
     return HF_OK;
 }
 
-static enum hf_result look(struct hf_tpm2 *t, struct hf_tpm *tpm, struct hf_error *error)
+enum hf_result hf_tpm2_look(struct hf_tpm2 *t, struct hf_tpm *tpm, struct hf_error *error)
 {
     ESYS_TR index;
     if (t->vendor[0] == '\0')
@@ -112,7 +122,10 @@ static enum hf_result look(struct hf_tpm2 *t, struct hf_tpm *tpm, struct hf_erro
     HF_TRY(look_at_pin(t, tpm, &index, error));
     if (t->state == HF_ELEMENT_EMPTY || t->state == HF_ELEMENT_ERASED)
         return HF_OK;
+    enum hf_nv_found found;
     HF_TRY(look_at_generation(t, tpm, &index, error));
+    HF_TRY(look_at_head(t, tpm, &index, &found, error));
+    HF_TRY(hf_tpm2_look_at_second(t, tpm, error));
     HF_TRY(hf_measure_look(t, tpm, error));
     return look_for_rest(t, tpm, error);
 }
@@ -123,13 +136,13 @@ enum hf_result hf_tpm2_refresh(struct hf_tpm2 *t, struct hf_error *error)
     if (t->looked_at_ms != 0 && hf_clock_ms() - t->looked_at_ms < FRESH_MS)
         return HF_OK;
     HF_TRY(hf_tpm_open(t->tcti, &tpm, error));
-    enum hf_result result = look(t, &tpm, error);
+    enum hf_result result = hf_tpm2_look(t, &tpm, error);
     hf_tpm_close(&tpm);
     t->looked_at_ms = result == HF_OK ? hf_clock_ms() : 0;
     return result;
 }
 
-static enum hf_result take_tcti(struct hf_tpm2 *t, const char *tcti)
+enum hf_result hf_tpm2_take_tcti(struct hf_tpm2 *t, const char *tcti)
 {
     int len = snprintf(t->tcti, sizeof t->tcti, "%s", tcti);
     return len >= 0 && (size_t)len < sizeof t->tcti ? HF_OK : HF_TOO_LARGE;
@@ -140,7 +153,7 @@ enum hf_result hf_tpm2_open(struct hf_tpm2 *t, int roots, int dir, const uint8_t
 {
     struct hf_tpm2 fresh = {.roots = roots, .dir = dir};
     memcpy(fresh.vault_id, vault_id, sizeof fresh.vault_id);
-    HF_TRY(take_tcti(&fresh, tcti));
+    HF_TRY(hf_tpm2_take_tcti(&fresh, tcti));
     if (blob.len > 0) {
         if (hf_tpm2_blob_decode(blob, &fresh.blob) != HF_OK)
             return hf_fail(error, HF_DAMAGED, "keybag (.holdfast/keybag): the TPM element's part is malformed");
@@ -154,190 +167,6 @@ enum hf_result hf_tpm2_open(struct hf_tpm2 *t, int roots, int dir, const uint8_t
     HF_TRY(hf_tpm2_refresh(&fresh, error));
     *t = fresh;
     return HF_OK;
-}
-
-/* --- making --- */
-
-static enum hf_result note_doing(struct hf_tpm2 *t, const struct hf_tpm2_pin *pin, uint32_t counter)
-{
-    struct hf_tpm2_note note = t->note;
-    note.doing = *pin;
-    note.doing_counter = counter;
-    note.erased = false;
-    HF_TRY(hf_tpm2_note_save(t->dir, &note));
-    t->note = note;
-    return HF_OK;
-}
-
-/* Makes P at a free handle; what it will be is written down first [EL-5]. */
-static enum hf_result make_pin(struct hf_tpm2 *t, struct hf_tpm *tpm, const struct hf_element_auth *auth, struct hf_tpm2_blob *blob, struct hf_error *error)
-{
-    struct hf_gate_key *key = NULL;
-    enum hf_result result = hf_gate_plan(tpm, blob->counter, t->vault_id, &key, &blob->pin, error);
-    for (int i = 0; result == HF_OK && i < HANDLE_TRIES; i++) {
-        blob->pin.handle = hf_nv_handle();
-        if (note_doing(t, &blob->pin, blob->counter) != HF_OK) {
-            result = hf_fail(error, HF_IO, "the element's note of what it is about to do can't be written; nothing was changed");
-            break;
-        }
-        enum hf_result made = hf_gate_make_pin(tpm, &blob->pin, blob->counter, t->vault_id, key, auth, blob->policy.attempts, error);
-        if (made == HF_OK)
-            break;
-        result = made == HF_EXISTS && i + 1 < HANDLE_TRIES ? HF_OK : made;
-    }
-    hf_gate_key_free(&key);
-    return result == HF_EXISTS ? hf_fail(error, HF_NO_SPACE, "no free NV handle was found in the TPM") : result;
-}
-
-/* P, and S and D sealed to it and to the values in blob's seals. D is the one in ret already. */
-static enum hf_result make_grant(struct hf_tpm2 *t, struct hf_tpm *tpm, const struct hf_element_auth *auth, struct hf_tpm2_blob *blob, struct hf_grant *ret,
-                                 struct hf_error *error)
-{
-    uint8_t name[HF_TPM_NAME_LEN];
-    HF_TRY(make_pin(t, tpm, auth, blob, error));
-    hf_tpm2_pin_name(&blob->pin, blob->counter, t->vault_id, name);
-    hf_random(ret->release.bytes, sizeof ret->release.bytes);
-    hf_test_note_secret("release-secret", ret->release.bytes, sizeof ret->release.bytes);
-    for (uint32_t i = 0; i < blob->seal_count; i++) {
-        HF_TRY(hf_seal_release(tpm, name, &ret->release, &blob->seals[i], error));
-        HF_TRY(hf_seal_device(tpm, name, blob->policy.attempts, &ret->device, &blob->seals[i], error));
-    }
-    return HF_OK;
-}
-
-/* Values that the TPM said it had: D comes out, so it has them [EL-14]. */
-static enum hf_result prove_present(struct hf_tpm2 *t, struct hf_tpm *tpm, const struct hf_tpm2_blob *blob, struct hf_error *error)
-{
-    struct hf_device_secret device;
-    enum hf_nv_found found;
-    ESYS_TR pin;
-    if (blob->seals[0].measure.mask == 0)
-        return HF_OK;
-    HF_TRY(find_pin(t, tpm, &blob->pin, blob->counter, &pin, &found, error));
-    enum hf_result result = hf_unseal_device(tpm, pin, blob->policy.attempts, &blob->seals[0], &device, error);
-    hf_device_secret_wipe(&device);
-    return result;
-}
-
-static enum hf_result hand_over(const struct hf_tpm2_blob *blob, struct hf_grant *ret, struct hf_error *error)
-{
-    ret->slot = blob->slot;
-    enum hf_result result = hf_tpm2_blob_encode(blob, ret->blob, sizeof ret->blob, &ret->blob_len);
-    return result == HF_OK ? HF_OK : hf_fail(error, result, "the TPM element's part does not fit the keybag");
-}
-
-static enum hf_result drop_pin(struct hf_tpm2 *t, struct hf_tpm *tpm, const struct hf_tpm2_pin *pin, uint32_t counter, struct hf_error *error)
-{
-    TPM2B_NV_PUBLIC public;
-    if (!pin->used)
-        return HF_OK;
-    hf_tpm2_pin_public(pin, counter, t->vault_id, &public);
-    return hf_nv_undefine(tpm, &public, error);
-}
-
-static enum hf_result drop_counter(struct hf_tpm2 *t, struct hf_tpm *tpm, enum hf_tpm2_role role, uint32_t handle, struct hf_error *error)
-{
-    TPM2B_NV_PUBLIC public;
-    if (handle == 0)
-        return HF_OK;
-    hf_tpm2_counter_public(role, t->vault_id, handle, &public);
-    return hf_nv_undefine(tpm, &public, error);
-}
-
-/* Everything that the blob names, P first [EL-7]. Goes on after a failure and returns the first. */
-static enum hf_result drop_all(struct hf_tpm2 *t, struct hf_tpm *tpm, const struct hf_tpm2_blob *blob, struct hf_error *error)
-{
-    struct hf_error later;
-    enum hf_result result = drop_pin(t, tpm, &blob->pin, blob->counter, error);
-    enum hf_result next = drop_pin(t, tpm, &blob->before, blob->counter, result == HF_OK ? error : &later);
-    result = result == HF_OK ? next : result;
-    next = drop_counter(t, tpm, HF_TPM2_GATE_COUNTER, blob->counter, result == HF_OK ? error : &later);
-    result = result == HF_OK ? next : result;
-    next = drop_counter(t, tpm, HF_TPM2_GENERATION_COUNTER, blob->generation_counter, result == HF_OK ? error : &later);
-    return result == HF_OK ? next : result;
-}
-
-/* The proof, or the owner's word, or neither and why [EL-13]. None of it keeps the TPM from being used. */
-static void settle_trust(struct hf_tpm2 *t, struct hf_tpm *tpm, bool trusted, struct hf_tpm2_blob *blob)
-{
-    struct hf_error why = {0};
-    uint8_t name[HF_TPM_NAME_LEN];
-    ESYS_TR pin;
-    enum hf_nv_found found;
-    hf_tpm2_pin_name(&blob->pin, blob->counter, t->vault_id, name);
-    enum hf_result result = find_pin(t, tpm, &blob->pin, blob->counter, &pin, &found, &why);
-    if (result == HF_OK)
-        result = hf_trust_prove(tpm, t->roots, name, pin, &why);
-    blob->trust = result == HF_OK ? HF_TRUST_CERTIFICATE : trusted ? HF_TRUST_OWNER : HF_TRUST_NONE;
-    blob->trust_why[0] = '\0';
-    if (result == HF_OK)
-        return;
-    (void)snprintf(blob->trust_why, sizeof blob->trust_why, "%.*s", (int)sizeof blob->trust_why - 1, why.text);
-    for (char *at = blob->trust_why; *at; at++) {
-        if (*at < ' ' || *at > '~' || *at == '"' || *at == '\\')
-            *at = '?';
-    }
-}
-
-static enum hf_result provision(struct hf_tpm2 *t, struct hf_tpm *tpm, const struct hf_element_auth *auth, bool trusted, struct hf_tpm2_blob *blob,
-                                struct hf_grant *ret, struct hf_error *error)
-{
-    uint64_t ignored;
-    HF_TRY(hf_nv_counter_make(tpm, HF_TPM2_GENERATION_COUNTER, t->vault_id, &blob->generation_counter, &blob->birth_count, error));
-    HF_TRY(hf_nv_counter_make(tpm, HF_TPM2_GATE_COUNTER, t->vault_id, &blob->counter, &ignored, error));
-    hf_random(ret->device.bytes, sizeof ret->device.bytes);
-    HF_TRY(make_grant(t, tpm, auth, blob, ret, error));
-    HF_TRY(prove_present(t, tpm, blob, error));
-    settle_trust(t, tpm, trusted, blob);
-    return hand_over(blob, ret, error);
-}
-
-static enum hf_result provision_here(struct hf_tpm2 *t, struct hf_tpm *tpm, const struct hf_element_auth *auth, bool trusted, uint32_t measure,
-                                     struct hf_tpm2_blob *blob, struct hf_grant *ret, struct hf_error *error)
-{
-    struct hf_error ignored;
-    struct hf_tpm2_note old = t->note;
-    memcpy(blob->srk_name, tpm->srk_name.name, sizeof blob->srk_name);
-    HF_TRY(hf_pcr_read(tpm, measure, &blob->seals[0].measure, error));
-    enum hf_result result = provision(t, tpm, auth, trusted, blob, ret, error);
-    if (result != HF_OK) {
-        if (drop_all(t, tpm, blob, &ignored) == HF_OK)
-            t->note.doing.used = false;
-        return result;
-    }
-    /* The phrase that brought us here opens all the same when this is cut short: what stays then is an index that nothing opens with. */
-    if (t->known)
-        (void)drop_all(t, tpm, &t->blob, &ignored);
-    (void)drop_pin(t, tpm, &old.doing, old.doing_counter, &ignored);
-    return HF_OK;
-}
-
-enum hf_result hf_tpm2_provision(struct hf_tpm2 *t, const char *tcti, const struct hf_element_auth *auth, const struct hf_policy *policy,
-                                 uint64_t generation, bool trusted, uint32_t measure, struct hf_grant *ret, struct hf_error *error)
-{
-    struct hf_tpm tpm;
-    struct hf_tpm2_blob blob = {.policy = {.attempts = policy->attempts ? policy->attempts : HF_TPM2_DEFAULT_LIMIT, .delay_count = policy->delay_count},
-                                .birth_generation = generation, .seal_count = 1};
-    memcpy(blob.policy.delay_s, policy->delay_s, sizeof blob.policy.delay_s);
-    if (measure == HF_MEASURE_KEEP)
-        measure = t->known ? t->blob.seals[0].measure.mask : 0;
-    if (tcti) {
-        HF_TRY(take_tcti(t, tcti));
-        t->vendor[0] = '\0';
-    }
-    HF_TRY(hf_tpm_open(t->tcti, &tpm, error));
-    enum hf_result result = tpm.srk_name.size == sizeof blob.srk_name ? HF_OK : hf_fail(error, HF_FAILED, "the TPM names its storage key strangely");
-    if (result == HF_OK)
-        result = provision_here(t, &tpm, auth, trusted, measure, &blob, ret, error);
-    if (result == HF_OK) {
-        t->blob = blob;
-        t->known = true;
-        t->changing = false;
-        t->released = true; /* whoever provisions has the passcode */
-        result = look(t, &tpm, error);
-    }
-    hf_tpm_close(&tpm);
-    return result;
 }
 
 /* --- using --- */
@@ -364,8 +193,8 @@ static enum hf_result trusted(struct hf_tpm2 *t, struct hf_tpm *tpm, ESYS_TR *re
     return HF_OK;
 }
 
-static enum hf_result try_release(struct hf_tpm2 *t, struct hf_tpm *tpm, const struct hf_element_auth *auth, struct hf_release_secret *ret,
-                                  uint32_t *ret_failed_before, struct hf_error *error)
+static enum hf_result try_release(struct hf_tpm2 *t, struct hf_tpm *tpm, const struct hf_element_auth *auth, const struct hf_duress_auth *duress,
+                                  struct hf_release_secret *ret, uint32_t *ret_failed_before, struct hf_error *error)
 {
     ESYS_TR pin;
     uint32_t wait_s, limit, before;
@@ -378,6 +207,7 @@ static enum hf_result try_release(struct hf_tpm2 *t, struct hf_tpm *tpm, const s
     HF_TRY(hf_tpm2_delay(t, t->count, &wait_s));
     if (wait_s > 0)
         return HF_DELAYED;
+    HF_TRY(hf_tpm2_look_at_second(t, tpm, error));
     before = t->count;
     enum hf_result result = hf_unseal_release(tpm, pin, auth, hf_measure_seal(t), ret, error);
     if (result == HF_OK) {
@@ -390,6 +220,7 @@ static enum hf_result try_release(struct hf_tpm2 *t, struct hf_tpm *tpm, const s
         return result;
     if (hf_nv_pin_read(tpm, pin, &t->count, &limit, &ignored) != HF_OK)
         t->count = before + 1;
+    t->duress = hf_tpm2_ask_second(t, tpm, duress); /* [DU-3] whatever P's count is now */
     if (t->count >= t->blob.policy.attempts) {
         t->state = HF_ELEMENT_FINISHED;
         return hf_fail(error, HF_GONE, "wrong, and the last: the TPM gives nothing any more; the recovery phrase opens it");
@@ -398,12 +229,13 @@ static enum hf_result try_release(struct hf_tpm2 *t, struct hf_tpm *tpm, const s
     return hf_tpm2_delay(t, t->count, &wait_s) == HF_OK ? HF_WRONG_PASSCODE : hf_fail(error, HF_WRONG_PASSCODE, "wrong, and counted; its delay can't be noted");
 }
 
-enum hf_result hf_tpm2_release(struct hf_tpm2 *t, const struct hf_element_auth *auth, struct hf_release_secret *ret, uint32_t *ret_failed_before,
-                               struct hf_error *error)
+enum hf_result hf_tpm2_release(struct hf_tpm2 *t, const struct hf_element_auth *auth, const struct hf_duress_auth *duress, struct hf_release_secret *ret,
+                               uint32_t *ret_failed_before, struct hf_error *error)
 {
     struct hf_tpm tpm;
+    t->duress = false;
     HF_TRY(hf_tpm_open(t->tcti, &tpm, error));
-    enum hf_result result = try_release(t, &tpm, auth, ret, ret_failed_before, error);
+    enum hf_result result = try_release(t, &tpm, auth, duress, ret, ret_failed_before, error);
     hf_tpm_close(&tpm);
     t->looked_at_ms = result == HF_OK || result == HF_WRONG_PASSCODE || result == HF_GONE ? hf_clock_ms() : 0;
     return result;
@@ -432,15 +264,19 @@ enum hf_result hf_tpm2_device(struct hf_tpm2 *t, struct hf_device_secret *ret, s
 /* What an earlier change left: at the note's P and at the one before. */
 static enum hf_result drop_rest(struct hf_tpm2 *t, struct hf_tpm *tpm, struct hf_error *error)
 {
-    if (!is_pin(&t->note.doing, &t->blob.pin))
-        HF_TRY(drop_pin(t, tpm, &t->note.doing, t->note.doing_counter, error));
-    if (!is_pin(&t->blob.before, &t->blob.pin))
-        HF_TRY(drop_pin(t, tpm, &t->blob.before, t->blob.counter, error));
+    if (!hf_tpm2_is_pin(&t->note.doing, &t->blob.pin))
+        HF_TRY(hf_tpm2_drop_pin(t, tpm, &t->note.doing, t->note.doing_counter, error));
+    if (!hf_tpm2_is_pin(&t->blob.before, &t->blob.pin))
+        HF_TRY(hf_tpm2_drop_pin(t, tpm, &t->blob.before, t->blob.counter, error));
+    if (!hf_tpm2_is_pin(&t->note.doing_second, &t->blob.second))
+        HF_TRY(hf_tpm2_drop_pin(t, tpm, &t->note.doing_second, t->note.doing_counter, error));
+    if (!hf_tpm2_is_pin(&t->blob.second_before, &t->blob.second))
+        HF_TRY(hf_tpm2_drop_pin(t, tpm, &t->blob.second_before, t->blob.counter, error));
     t->unfinished = false;
     return HF_OK;
 }
 
-static enum hf_result prepare(struct hf_tpm2 *t, struct hf_tpm *tpm, const struct hf_element_auth *auth, const struct hf_seal_request *seal,
+static enum hf_result prepare(struct hf_tpm2 *t, struct hf_tpm *tpm, const struct hf_tpm2_auths *auths, const struct hf_seal_request *seal,
                               struct hf_tpm2_blob *next, struct hf_grant *ret, struct hf_error *error)
 {
     struct hf_error ignored;
@@ -449,25 +285,29 @@ static enum hf_result prepare(struct hf_tpm2 *t, struct hf_tpm *tpm, const struc
     HF_TRY(drop_rest(t, tpm, error));
     next->slot = 1 - t->blob.slot;
     next->before = t->blob.pin;
-    enum hf_result result = make_grant(t, tpm, auth, next, ret, error);
+    next->second_before = t->blob.second;
+    enum hf_result result = hf_tpm2_make_grant(t, tpm, auths, next, ret, error);
     if (result == HF_OK && seal->measure != HF_MEASURE_KEEP)
-        result = prove_present(t, tpm, next, error);
+        result = hf_tpm2_prove_present(t, tpm, next, error);
     if (result == HF_OK)
-        result = hand_over(next, ret, error);
-    if (result != HF_OK && !is_pin(&next->pin, &t->blob.pin))
-        (void)drop_pin(t, tpm, &next->pin, next->counter, &ignored);
+        result = hf_tpm2_hand_over(next, ret, error);
+    if (result != HF_OK) { /* a new one alone is `used` here */
+        (void)hf_tpm2_drop_pin(t, tpm, &next->pin, next->counter, &ignored);
+        (void)hf_tpm2_drop_pin(t, tpm, &next->second, next->counter, &ignored);
+    }
     return result;
 }
 
-enum hf_result hf_tpm2_prepare(struct hf_tpm2 *t, const struct hf_element_auth *auth, const struct hf_seal_request *seal, struct hf_grant *ret,
-                               struct hf_error *error)
+enum hf_result hf_tpm2_prepare(struct hf_tpm2 *t, const struct hf_element_auth *auth, const struct hf_duress_auth *duress,
+                               const struct hf_seal_request *seal, struct hf_grant *ret, struct hf_error *error)
 {
     struct hf_tpm tpm;
+    const struct hf_tpm2_auths auths = {.first = auth, .second = duress};
     struct hf_tpm2_blob next = t->blob;
     if (!t->released)
         return HF_REFUSED;
     HF_TRY(hf_tpm_open(t->tcti, &tpm, error));
-    enum hf_result result = prepare(t, &tpm, auth, seal, &next, ret, error);
+    enum hf_result result = prepare(t, &tpm, &auths, seal, &next, ret, error);
     hf_tpm_close(&tpm);
     HF_TRY(result);
     t->next = next;
@@ -477,6 +317,7 @@ enum hf_result hf_tpm2_prepare(struct hf_tpm2 *t, const struct hf_element_auth *
 
 static enum hf_result commit(struct hf_tpm2 *t, struct hf_tpm *tpm, uint32_t slot, struct hf_error *error)
 {
+    static const struct hf_tpm2_pin none;
     if (!same_srk(tpm, &t->blob))
         return hf_fail(error, HF_UNREACHABLE, "this TPM is not the vault's");
     if (t->changing && slot == t->next.slot) {
@@ -487,9 +328,9 @@ static enum hf_result commit(struct hf_tpm2 *t, struct hf_tpm *tpm, uint32_t slo
     }
     HF_TRY(drop_rest(t, tpm, error));
     t->changing = false;
-    if (note_doing(t, &(struct hf_tpm2_pin){.used = false}, 0) != HF_OK)
+    if (hf_tpm2_note_doing(t, &none, &none, 0) != HF_OK)
         return hf_fail(error, HF_IO, "the element's note can't be written");
-    return look(t, tpm, error);
+    return hf_tpm2_look(t, tpm, error);
 }
 
 enum hf_result hf_tpm2_commit(struct hf_tpm2 *t, uint32_t slot, struct hf_error *error)
@@ -525,6 +366,43 @@ enum hf_result hf_tpm2_step(struct hf_tpm2 *t, uint64_t generation, struct hf_er
     return result;
 }
 
+/* --- H, the head's counter --- */
+
+/* One that another user of the TPM destroyed is made again, at its handle: a new counter never starts below an old value. */
+static enum hf_result step_head(struct hf_tpm2 *t, struct hf_tpm *tpm, uint64_t value, bool anew, struct hf_error *error)
+{
+    ESYS_TR index;
+    enum hf_nv_found found;
+    TPM2B_NV_PUBLIC public;
+    HF_TRY(trusted(t, tpm, &index, error));
+    HF_TRY(look_at_head(t, tpm, &index, &found, error));
+    if (!t->head_counted && !anew)
+        return hf_fail(error, HF_DAMAGED, "the TPM's index 0x%08x, which counts the head, was destroyed or replaced", t->blob.head_counter);
+    if (found == HF_NV_FOREIGN)
+        return hf_fail(error, HF_FAILED, "the TPM's index 0x%08x is another's now: nothing counts this vault's head until it is free (tpm2_nvundefine)", t->blob.head_counter);
+    hf_tpm2_counter_public(HF_TPM2_HEAD_COUNTER, t->vault_id, t->blob.head_counter, &public);
+    if (found == HF_NV_ABSENT && hf_nv_define(tpm, &public, NULL, &index, error) != HF_OK)
+        return hf_fail(error, HF_FAILED, "the TPM's index 0x%08x, which counts the head, can't be made again", t->blob.head_counter);
+    if (!t->head_counted)
+        HF_TRY(hf_nv_counter_step(tpm, index, error));
+    HF_TRY(hf_nv_counter_read(tpm, index, &t->head_count, error));
+    t->head_counted = true;
+    if (value > t->head_count && value - t->head_count > STEPS_MAX)
+        return hf_fail(error, HF_REFUSED, "the head is %llu steps ahead of the TPM's count: more than a vault's life makes", (unsigned long long)(value - t->head_count));
+    for (; t->head_count < value; t->head_count++)
+        HF_TRY(hf_nv_counter_step(tpm, index, error));
+    return hf_nv_counter_read(tpm, index, &t->head_count, error);
+}
+
+enum hf_result hf_tpm2_step_head(struct hf_tpm2 *t, uint64_t value, bool anew, struct hf_error *error)
+{
+    struct hf_tpm tpm;
+    HF_TRY(hf_tpm_open(t->tcti, &tpm, error));
+    enum hf_result result = step_head(t, &tpm, value, anew, error);
+    hf_tpm_close(&tpm);
+    return result;
+}
+
 /* --- erase --- */
 
 static enum hf_result erase(struct hf_tpm2 *t, struct hf_tpm *tpm, struct hf_error *error)
@@ -533,11 +411,13 @@ static enum hf_result erase(struct hf_tpm2 *t, struct hf_tpm *tpm, struct hf_err
     memcpy(note.vault_id, t->vault_id, sizeof note.vault_id);
     enum hf_result result = HF_OK;
     if (t->known)
-        result = drop_all(t, tpm, &t->blob, error);
+        result = hf_tpm2_drop_all(t, tpm, &t->blob, error);
     if (result == HF_OK && t->changing)
-        result = drop_all(t, tpm, &t->next, error);
+        result = hf_tpm2_drop_all(t, tpm, &t->next, error);
     if (result == HF_OK)
-        result = drop_pin(t, tpm, &t->note.doing, t->note.doing_counter, error);
+        result = hf_tpm2_drop_pin(t, tpm, &t->note.doing, t->note.doing_counter, error);
+    if (result == HF_OK)
+        result = hf_tpm2_drop_pin(t, tpm, &t->note.doing_second, t->note.doing_counter, error);
     HF_TRY(result);
     hf_wipe(&t->next, sizeof t->next);
     t->changing = t->released = t->unfinished = t->replaced = false;

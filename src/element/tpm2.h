@@ -1,4 +1,4 @@
-/* element/tpm2.h: the element whose count no software can lift: a TPM 2.0. Construction and names (C, P, S, D, G): spec/50-element.md.
+/* element/tpm2.h: the element whose count no software can lift: a TPM 2.0. Construction and names (C, P, S, D, G, H): spec/50-element.md; Q: spec/51-duress.md.
  *
  * Call order: open, then the rest. Each call is one visit to the TPM, which keeps nothing of ours afterwards.
  * Not protected: whoever may use the TPM can destroy P, C and G (never read S, never gain tries); an emulated TPM's or a virtual machine's state
@@ -8,6 +8,7 @@
 
 #include "element/grant.h"
 #include "element/tpm2_blob.h"
+#include "keys/duress_auth.h"
 #include "keys/element_auth.h"
 #include "proto/element.h"
 
@@ -24,6 +25,7 @@ struct hf_tpm2 {
     bool changing; /* next is prepared, not committed */
     struct hf_tpm2_blob next;
     bool released; /* a RELEASE succeeded in this process */
+    bool duress;   /* Q took the last try: a decoy may be made */
     /* As found at the last visit: */
     uint8_t state; /* enum hf_element_state */
     bool replaced; /* another index lies where P was */
@@ -34,6 +36,9 @@ struct hf_tpm2 {
     enum hf_software_fit fit; /* which seal the software that runs fits */
     struct hf_measure present; /* the PCRs that are measured */
     uint64_t generation;
+    uint64_t head_count; /* H's value */
+    bool head_counted;   /* H is there */
+    bool second_stale;   /* Q has counted, or is gone or replaced: to be made anew at the next unlock */
     uint64_t looked_at_ms; /* boot time; 0: not */
 };
 
@@ -42,18 +47,24 @@ HF_MUST_USE enum hf_result hf_tpm2_open(struct hf_tpm2 *t, int roots, int dir, c
                                         struct hf_error *error);
 /* Looks again, unless that was done just now (an unlock asks three times). */
 HF_MUST_USE enum hf_result hf_tpm2_refresh(struct hf_tpm2 *t, struct hf_error *error);
-/* New C, G, P, S, D; then whatever was there before for this vault goes. tcti: NULL for the one that open was given. generation: the keybag's, before the one that is about to be written.
+/* New C, G, H, P, Q, S, D; then whatever was there before for this vault goes. tcti: NULL for the one that open was given. generation: the keybag's, before the one that is about to be written.
  * trusted: the owner says that this TPM is hardware. measure: PCRs to seal to, HF_MEASURE_KEEP: those of before. */
-HF_MUST_USE enum hf_result hf_tpm2_provision(struct hf_tpm2 *t, const char *tcti, const struct hf_element_auth *auth, const struct hf_policy *policy,
-                                             uint64_t generation, bool trusted, uint32_t measure, struct hf_grant *ret, struct hf_error *error);
-/* HF_WRONG_PASSCODE, HF_DELAYED, HF_GONE, HF_DAMAGED (P or the TPM was replaced: A was not used), HF_REFUSED (other software: A was not used). *ret_failed_before: wrong tries since the last right one. */
-HF_MUST_USE enum hf_result hf_tpm2_release(struct hf_tpm2 *t, const struct hf_element_auth *auth, struct hf_release_secret *ret, uint32_t *ret_failed_before,
-                                           struct hf_error *error);
+HF_MUST_USE enum hf_result hf_tpm2_provision(struct hf_tpm2 *t, const char *tcti, const struct hf_element_auth *auth, const struct hf_duress_auth *duress,
+                                             const struct hf_policy *policy, uint64_t generation, bool trusted, uint32_t measure, struct hf_grant *ret, struct hf_error *error);
+/* HF_WRONG_PASSCODE, HF_DELAYED, HF_GONE, HF_DAMAGED (P or the TPM was replaced: A was not used), HF_REFUSED (other software: A was not used). *ret_failed_before: wrong tries since the last right one. t->duress: Q took it. */
+HF_MUST_USE enum hf_result hf_tpm2_release(struct hf_tpm2 *t, const struct hf_element_auth *auth, const struct hf_duress_auth *duress, struct hf_release_secret *ret,
+                                           uint32_t *ret_failed_before, struct hf_error *error);
 HF_MUST_USE enum hf_result hf_tpm2_device(struct hf_tpm2 *t, struct hf_device_secret *ret, struct hf_error *error);
-HF_MUST_USE enum hf_result hf_tpm2_prepare(struct hf_tpm2 *t, const struct hf_element_auth *auth, const struct hf_seal_request *seal, struct hf_grant *ret,
-                                           struct hf_error *error);
+HF_MUST_USE enum hf_result hf_tpm2_prepare(struct hf_tpm2 *t, const struct hf_element_auth *auth, const struct hf_duress_auth *duress,
+                                           const struct hf_seal_request *seal, struct hf_grant *ret, struct hf_error *error);
 HF_MUST_USE enum hf_result hf_tpm2_commit(struct hf_tpm2 *t, uint32_t slot, struct hf_error *error);
 HF_MUST_USE enum hf_result hf_tpm2_step(struct hf_tpm2 *t, uint64_t generation, struct hf_error *error);
+/* H upward to value. anew: one that is gone is made again. HF_DAMAGED: it is gone. */
+HF_MUST_USE enum hf_result hf_tpm2_step_head(struct hf_tpm2 *t, uint64_t value, bool anew, struct hf_error *error);
+/* tpm2_second.c: Q takes its own authorisation, so that its count is 0; second_stale tells whether it is as new. HF_REFUSED before a release. */
+HF_MUST_USE enum hf_result hf_tpm2_refresh_second(struct hf_tpm2 *t, const struct hf_duress_auth *duress, struct hf_error *error);
+/* After Q took a try: P and Q go, first of all; then as at provisioning, for a passcode that nobody knows, with P's count as it was [DU-6]. */
+HF_MUST_USE enum hf_result hf_tpm2_decoy(struct hf_tpm2 *t, struct hf_grant *ret, struct hf_error *error);
 HF_MUST_USE enum hf_result hf_tpm2_erase(struct hf_tpm2 *t, struct hf_error *error);
 /* From the last visit, without another. */
 HF_MUST_USE enum hf_result hf_tpm2_status(struct hf_tpm2 *t, struct hf_element_status *ret);

@@ -10,8 +10,8 @@
 
 #pragma GCC poison memcmp strcpy sprintf
 
-enum { FORMAT = 2, SEALS = 2, NOTE_MAX = 512, CHECKSUM_LEN = 32 };
-static const uint8_t magic[8] = {'H', 'F', 'T', 'P', 'M', '2', '0', '1'};
+enum { FORMAT = 3, SEALS = 2, NOTE_MAX = 512, CHECKSUM_LEN = 32 };
+static const uint8_t magic[8] = {'H', 'F', 'T', 'P', 'M', '2', '0', '2'};
 
 static void write_pin(struct hf_writer *writer, const struct hf_tpm2_pin *pin)
 {
@@ -87,10 +87,14 @@ enum hf_result hf_tpm2_blob_encode(const struct hf_tpm2_blob *blob, uint8_t *out
     hf_write_bytes(&writer, blob->srk_name, sizeof blob->srk_name);
     hf_write_u32(&writer, blob->counter);
     hf_write_u32(&writer, blob->generation_counter);
+    hf_write_u32(&writer, blob->head_counter);
     hf_write_u64(&writer, blob->birth_count);
     hf_write_u64(&writer, blob->birth_generation);
+    hf_write_u32(&writer, blob->pace_ms);
     write_pin(&writer, &blob->pin);
     write_pin(&writer, &blob->before);
+    write_pin(&writer, &blob->second);
+    write_pin(&writer, &blob->second_before);
     HF_ASSERT(blob->seal_count >= 1 && blob->seal_count <= SEALS);
     hf_write_u8(&writer, (uint8_t)blob->seal_count);
     for (uint32_t i = 0; i < blob->seal_count; i++)
@@ -106,6 +110,11 @@ enum hf_result hf_tpm2_blob_encode(const struct hf_tpm2_blob *blob, uint8_t *out
 static bool is_nv(uint32_t handle)
 {
     return handle >> 24 == 1;
+}
+
+static bool is_sound(const struct hf_tpm2_pin *pin, bool needed)
+{
+    return pin->used ? is_nv(pin->handle) : !needed;
 }
 
 /* It stands in JSON and on terminals. */
@@ -137,17 +146,21 @@ enum hf_result hf_tpm2_blob_decode(struct hf_span bytes, struct hf_tpm2_blob *re
     hf_read_bytes(&reader, blob.srk_name, sizeof blob.srk_name);
     blob.counter = hf_read_u32(&reader);
     blob.generation_counter = hf_read_u32(&reader);
+    blob.head_counter = hf_read_u32(&reader);
     blob.birth_count = hf_read_u64(&reader);
     blob.birth_generation = hf_read_u64(&reader);
+    blob.pace_ms = hf_read_u32(&reader);
     read_pin(&reader, &blob.pin);
     read_pin(&reader, &blob.before);
+    read_pin(&reader, &blob.second);
+    read_pin(&reader, &blob.second_before);
     read_seals(&reader, &blob);
     blob.trust = hf_read_u8(&reader);
     hf_read_string(&reader, blob.trust_why, sizeof blob.trust_why);
     if (blob.trust > 2 || !is_quiet(blob.trust_why))
         hf_reader_reject(&reader);
-    if (!blob.pin.used || !is_nv(blob.pin.handle) || (blob.before.used && !is_nv(blob.before.handle)) || !is_nv(blob.counter) ||
-        !is_nv(blob.generation_counter))
+    if (!is_sound(&blob.pin, true) || !is_sound(&blob.before, false) || !is_sound(&blob.second, true) || !is_sound(&blob.second_before, false) || !is_nv(blob.counter) ||
+        !is_nv(blob.generation_counter) || !is_nv(blob.head_counter) || blob.pace_ms > HF_TPM2_PACE_MAX_MS)
         hf_reader_reject(&reader);
     HF_TRY(hf_reader_end(&reader));
     *ret = blob;
@@ -172,6 +185,7 @@ enum hf_result hf_tpm2_note_save(int dir, const struct hf_tpm2_note *note)
     hf_write_u64(&writer, note->delay_until_ms);
     hf_write_u32(&writer, note->delay_count);
     write_pin(&writer, &note->doing);
+    write_pin(&writer, &note->doing_second);
     hf_write_u32(&writer, note->doing_counter);
     checksum(hf_writer_span(&writer), sum);
     hf_write_bytes(&writer, sum, sizeof sum);
@@ -200,6 +214,7 @@ enum hf_result hf_tpm2_note_load(int dir, struct hf_tpm2_note *ret)
     note.delay_until_ms = hf_read_u64(&reader);
     note.delay_count = hf_read_u32(&reader);
     read_pin(&reader, &note.doing);
+    read_pin(&reader, &note.doing_second);
     note.doing_counter = hf_read_u32(&reader);
     HF_TRY(hf_reader_end(&reader));
     *ret = note;

@@ -140,13 +140,15 @@ enum hf_result hf_gate_plan(struct hf_tpm *tpm, uint32_t counter, const uint8_t 
 }
 
 static enum hf_result write_once(struct hf_tpm *tpm, ESYS_TR index, const struct hf_tpm2_pin *pin, ESYS_TR counter, const struct hf_gate_key *key,
-                                 uint32_t limit, struct hf_error *error)
+                                 uint32_t count, uint32_t limit, struct hf_error *error)
 {
     TPM2B_OPERAND operand;
     TPM2B_MAX_NV_BUFFER content = {.size = 8};
     ESYS_TR session;
+    hf_tpm2_limit_operand(count, &operand);
+    memcpy(content.buffer, operand.buffer, 4); /* pinCount, pinLimit */
     hf_tpm2_limit_operand(limit, &operand);
-    memcpy(content.buffer + 4, operand.buffer, 4); /* pinCount 0, pinLimit */
+    memcpy(content.buffer + 4, operand.buffer, 4);
     HF_TRY(hf_tpm_session(tpm, TPM2_SE_POLICY, TPMA_SESSION_CONTINUESESSION, &session, error));
     enum hf_result result = policy_signed(tpm, session, key, pin->gate_key, error);
     if (result == HF_OK)
@@ -179,24 +181,24 @@ static enum hf_result close_gate(struct hf_tpm *tpm, const struct hf_tpm2_pin *p
 }
 
 enum hf_result hf_gate_make_pin(struct hf_tpm *tpm, const struct hf_tpm2_pin *pin, uint32_t counter, const uint8_t vault_id[16],
-                                const struct hf_gate_key *key, const struct hf_element_auth *auth, uint32_t limit, struct hf_error *error)
+                                const struct hf_gate_key *key, const uint8_t auth[32], uint32_t count, uint32_t limit, struct hf_error *error)
 {
     TPM2B_NV_PUBLIC public;
     ESYS_TR c, index;
-    uint32_t count, written;
-    TPM2B_AUTH value = {.size = sizeof auth->bytes};
+    uint32_t counted, written;
+    TPM2B_AUTH value = {.size = 32};
     HF_TRY(find_counter(tpm, counter, vault_id, &c, error));
     hf_tpm2_pin_public(pin, counter, vault_id, &public);
-    memcpy(value.buffer, auth->bytes, sizeof auth->bytes);
+    memcpy(value.buffer, auth, 32);
     enum hf_result result = hf_nv_define(tpm, &public, &value, &index, error);
     hf_wipe(&value, sizeof value);
     HF_TRY(result);
-    result = write_once(tpm, index, pin, c, key, limit, error);
+    result = write_once(tpm, index, pin, c, key, count, limit, error);
     if (result == HF_OK)
         result = close_gate(tpm, pin, c, error);
     if (result == HF_OK)
-        result = hf_nv_pin_read(tpm, index, &count, &written, error);
-    if (result == HF_OK && (count != 0 || written != limit))
+        result = hf_nv_pin_read(tpm, index, &counted, &written, error);
+    if (result == HF_OK && (counted != count || written != limit))
         result = hf_fail(error, HF_REFUSED, "the TPM did not keep the limit that was written");
     return result;
 }

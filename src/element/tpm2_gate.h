@@ -3,7 +3,6 @@
 #define HF_ELEMENT_TPM2_GATE_H
 
 #include "element/tpm2_nv.h"
-#include "keys/element_auth.h"
 
 /* A one-use signing key: between the definition of P and the closing of its gate. Worthless afterwards, forgotten all the same. */
 struct hf_gate_key;
@@ -13,8 +12,8 @@ void hf_gate_key_free(struct hf_gate_key **key);
 /* Steps C to a fresh value and puts it, and the key's public half, into *ret_pin (handle 0). */
 HF_MUST_USE enum hf_result hf_gate_plan(struct hf_tpm *tpm, uint32_t counter, const uint8_t vault_id[16], struct hf_gate_key **ret_key,
                                         struct hf_tpm2_pin *ret_pin, struct hf_error *error);
-/* Defines P at pin->handle with auth A, writes {0, limit}, closes the gate and proves it closed. HF_EXISTS: the handle is taken, nothing was made. */
+/* Defines P (or Q) at pin->handle with that authorisation, writes {count, limit}, closes the gate and proves it closed. HF_EXISTS: the handle is taken, nothing was made. */
 HF_MUST_USE enum hf_result hf_gate_make_pin(struct hf_tpm *tpm, const struct hf_tpm2_pin *pin, uint32_t counter, const uint8_t vault_id[16],
-                                            const struct hf_gate_key *key, const struct hf_element_auth *auth, uint32_t limit, struct hf_error *error);
+                                            const struct hf_gate_key *key, const uint8_t auth[32], uint32_t count, uint32_t limit, struct hf_error *error);
 
 #endif

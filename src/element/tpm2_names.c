@@ -31,14 +31,14 @@ static void put_name_of(const uint8_t *area, size_t len, uint8_t out[HF_TPM_NAME
 
 void hf_tpm2_counter_public(enum hf_tpm2_role role, const uint8_t vault_id[16], uint32_t handle, TPM2B_NV_PUBLIC *ret)
 {
-    static const char gate[] = "holdfast C", generation[] = "holdfast G";
+    static const char marks[][11] = {[HF_TPM2_GATE_COUNTER] = "holdfast C", [HF_TPM2_GENERATION_COUNTER] = "holdfast G", [HF_TPM2_HEAD_COUNTER] = "holdfast H"};
     crypto_hash_sha256_state hash;
     *ret = (TPM2B_NV_PUBLIC){.nvPublic = {.nvIndex = handle, .nameAlg = TPM2_ALG_SHA256, .dataSize = 8,
                                           .attributes = TPMA_NV_OWNERWRITE | TPMA_NV_AUTHWRITE | TPMA_NV_OWNERREAD | TPMA_NV_AUTHREAD | TPMA_NV_NO_DA |
                                                         (TPM2_NT_COUNTER << TPMA_NV_TPM2_NT_SHIFT),
                                           .authPolicy.size = DIGEST_LEN}};
     (void)crypto_hash_sha256_init(&hash);
-    (void)crypto_hash_sha256_update(&hash, (const uint8_t *)(role == HF_TPM2_GATE_COUNTER ? gate : generation), sizeof gate - 1);
+    (void)crypto_hash_sha256_update(&hash, (const uint8_t *)marks[role], sizeof marks[role] - 1);
     (void)crypto_hash_sha256_update(&hash, vault_id, 16);
     (void)crypto_hash_sha256_final(&hash, ret->nvPublic.authPolicy.buffer);
 }

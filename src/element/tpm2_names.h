@@ -7,7 +7,7 @@
 
 #include "element/tpm2_blob.h"
 
-enum hf_tpm2_role { HF_TPM2_GATE_COUNTER, HF_TPM2_GENERATION_COUNTER };
+enum hf_tpm2_role { HF_TPM2_GATE_COUNTER, HF_TPM2_GENERATION_COUNTER, HF_TPM2_HEAD_COUNTER };
 
 /* As it stands before the first write; hf_tpm2_nv_name takes the written bit. */
 void hf_tpm2_counter_public(enum hf_tpm2_role role, const uint8_t vault_id[16], uint32_t handle, TPM2B_NV_PUBLIC *ret);

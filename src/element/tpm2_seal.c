@@ -97,11 +97,11 @@ static enum hf_result unseal(struct hf_tpm *tpm, ESYS_TR session, const struct h
     return result;
 }
 
-static enum hf_result judge(struct hf_tpm *tpm, ESYS_TR pin, ESYS_TR session, const struct hf_element_auth *auth, struct hf_error *error)
+static enum hf_result judge(struct hf_tpm *tpm, ESYS_TR pin, ESYS_TR session, const uint8_t auth[32], struct hf_error *error)
 {
-    TPM2B_AUTH value = {.size = sizeof auth->bytes};
-    memcpy(value.buffer, auth->bytes, sizeof auth->bytes);
-    hf_test_note_secret("element-auth", auth->bytes, sizeof auth->bytes);
+    TPM2B_AUTH value = {.size = 32};
+    memcpy(value.buffer, auth, 32);
+    hf_test_note_secret("element-auth", auth, 32);
     TSS2_RC rc = Esys_TR_SetAuth(tpm->esys, pin, &value);
     if (rc == TSS2_RC_SUCCESS)
         rc = Esys_PolicySecret(tpm->esys, pin, session, tpm->session, ESYS_TR_NONE, ESYS_TR_NONE, NULL, NULL, NULL, 0, NULL, NULL);
@@ -137,9 +137,18 @@ enum hf_result hf_unseal_release(struct hf_tpm *tpm, ESYS_TR pin, const struct h
     HF_TRY(hf_tpm_session(tpm, TPM2_SE_POLICY, TPMA_SESSION_CONTINUESESSION | TPMA_SESSION_ENCRYPT, &session, error));
     enum hf_result result = require_pcrs(tpm, session, &from->measure, error);
     if (result == HF_OK)
-        result = judge(tpm, pin, session, auth, error);
+        result = judge(tpm, pin, session, auth->bytes, error);
     if (result == HF_OK)
         result = unseal(tpm, session, &from->release, ret->bytes, error);
+    hf_tpm_flush(tpm, &session);
+    return result;
+}
+
+enum hf_result hf_pin_try(struct hf_tpm *tpm, ESYS_TR pin, const uint8_t auth[32], struct hf_error *error)
+{
+    ESYS_TR session;
+    HF_TRY(hf_tpm_session(tpm, TPM2_SE_POLICY, TPMA_SESSION_CONTINUESESSION | TPMA_SESSION_ENCRYPT, &session, error));
+    enum hf_result result = judge(tpm, pin, session, auth, error);
     hf_tpm_flush(tpm, &session);
     return result;
 }

@@ -16,6 +16,8 @@ HF_MUST_USE enum hf_result hf_seal_device(struct hf_tpm *tpm, const uint8_t pin_
  * reached before), HF_REFUSED (other software than the seal's; A was not used), HF_DAMAGED when A is right and S does not come out. */
 HF_MUST_USE enum hf_result hf_unseal_release(struct hf_tpm *tpm, ESYS_TR pin, const struct hf_element_auth *auth, const struct hf_tpm2_seal *seal,
                                              struct hf_release_secret *ret, struct hf_error *error);
+/* Judges an authorisation alone. As above. */
+HF_MUST_USE enum hf_result hf_pin_try(struct hf_tpm *tpm, ESYS_TR pin, const uint8_t auth[32], struct hf_error *error);
 HF_MUST_USE enum hf_result hf_unseal_device(struct hf_tpm *tpm, ESYS_TR pin, uint32_t limit, const struct hf_tpm2_seal *seal,
                                             struct hf_device_secret *ret, struct hf_error *error);
 

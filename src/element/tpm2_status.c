@@ -72,10 +72,10 @@ void hf_tpm2_public_json(const struct hf_tpm2 *t, char *out, size_t cap)
     hf_hex_encode(blob->seals[0].device.public, blob->seals[0].device.public_len, device);
     hf_hex_encode(t->vault_id, sizeof t->vault_id, id);
     (void)snprintf(out, cap,
-                   "{\"nv_pin\":\"0x%08x\",\"nv_counter\":\"0x%08x\",\"nv_generation\":\"0x%08x\",\"nv_pin_name\":\"%s\",\"srk_name\":\"%s\","
+                   "{\"nv_pin\":\"0x%08x\",\"nv_counter\":\"0x%08x\",\"nv_generation\":\"0x%08x\",\"nv_head\":\"0x%08x\",\"nv_second\":\"0x%08x\",\"nv_pin_name\":\"%s\",\"srk_name\":\"%s\","
                    "\"gate_value\":\"%s\",\"gate_key\":\"%s\",\"sealed_public\":\"%s\",\"sealed_device_public\":\"%s\",\"pin_state\":\"%s\","
                    "\"element_vault_id\":\"%s\",\"trust\":\"%s\",\"trust_why\":\"%s\"",
-                   blob->pin.handle, blob->counter, blob->generation_counter, pin_name, srk_name, value, key, release, device,
+                   blob->pin.handle, blob->counter, blob->generation_counter, blob->head_counter, blob->second.handle, pin_name, srk_name, value, key, release, device,
                    t->replaced ? "replaced" : t->lost ? "gone" : t->state == HF_ELEMENT_ACTIVE || t->state == HF_ELEMENT_FINISHED ? "whole" : "gone", id,
                    blob->trust == HF_TRUST_CERTIFICATE ? "certificate" : blob->trust == HF_TRUST_OWNER ? "owner" : "none", blob->trust_why);
     add_measured(t, out, cap);
@@ -90,6 +90,10 @@ enum hf_result hf_tpm2_status(struct hf_tpm2 *t, struct hf_element_status *ret)
         status.limit = t->blob.policy.attempts;
         status.erases = true;
         status.fit = (uint8_t)t->fit;
+        status.head_counted = t->head_counted;
+        status.head_count = t->head_count;
+        status.second_stale = t->second_stale;
+        status.pace_ms = t->blob.pace_ms;
         status.predicted = t->blob.seal_count > 1;
         status.pcrs = t->blob.seals[0].measure.mask;
         status.untouched_pcrs = hf_measure_untouched(&t->blob.seals[0].measure);

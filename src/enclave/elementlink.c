@@ -1,4 +1,5 @@
 #include "enclave/enclave.h"
+#include "proto/fields.h"
 
 #pragma GCC poison memcmp strcpy sprintf
 
@@ -73,18 +74,22 @@ enum hf_result hf_link_device(struct hf_enclave *e, struct hf_device_secret *ret
     return finish(e, &body, result, error);
 }
 
-enum hf_result hf_link_release(struct hf_enclave *e, const struct hf_element_auth *auth, struct hf_release_secret *ret, struct hf_error *error)
+enum hf_result hf_link_release(struct hf_enclave *e, const struct hf_element_auth *auth, const struct hf_duress_auth *second, struct hf_release_secret *ret,
+                               bool *ret_duress, struct hf_error *error)
 {
-    uint8_t bytes[64];
+    uint8_t bytes[96];
     struct hf_writer writer;
     struct hf_reader body = {0};
     hf_message_begin(&writer, bytes, sizeof bytes, HF_EL_RELEASE);
     hf_write_bytes(&writer, auth->bytes, sizeof auth->bytes);
+    hf_write_bytes(&writer, second->bytes, sizeof second->bytes);
     enum hf_result result = call(e, &writer, &body, error);
-    if (result == HF_OK)
+    if (result == HF_OK) {
         hf_read_bytes(&body, ret->bytes, sizeof ret->bytes);
-    else if (hf_reader_left(&body) > 0)
+    } else if (hf_reader_left(&body) > 0) {
         hf_element_status_read(&body, &e->element);
+        *ret_duress = hf_read_bool(&body) && !body.failed;
+    }
     hf_wipe(bytes, sizeof bytes);
     return finish(e, &body, result, error);
 }
@@ -99,8 +104,16 @@ static void read_blob(struct hf_reader *body, struct hf_public_header *header)
         hf_reader_reject(body);
 }
 
+static void read_grant(struct hf_reader *body, struct hf_public_header *header, struct hf_release_secret *ret_release, struct hf_device_secret *ret_device)
+{
+    header->element_slot = hf_read_u32(body);
+    hf_read_bytes(body, ret_release->bytes, sizeof ret_release->bytes);
+    hf_read_bytes(body, ret_device->bytes, sizeof ret_device->bytes);
+    read_blob(body, header);
+}
+
 enum hf_result hf_link_provision(struct hf_enclave *e, bool fresh, bool trusted, uint32_t measure, const struct hf_element_auth *auth,
-                                 struct hf_public_header *header, struct hf_release_secret *ret_release, struct hf_device_secret *ret_device,
+                                 const struct hf_duress_auth *second, struct hf_public_header *header, struct hf_release_secret *ret_release, struct hf_device_secret *ret_device,
                                  struct hf_error *error)
 {
     uint8_t bytes[REQUEST_MAX];
@@ -108,6 +121,7 @@ enum hf_result hf_link_provision(struct hf_enclave *e, bool fresh, bool trusted,
     struct hf_reader body = {0};
     hf_message_begin(&writer, bytes, sizeof bytes, fresh ? HF_EL_FRESH : HF_EL_PROVISION);
     hf_write_bytes(&writer, auth->bytes, sizeof auth->bytes);
+    hf_write_bytes(&writer, second->bytes, sizeof second->bytes);
     hf_limits_write(&writer, &header->policy);
     hf_write_u64(&writer, header->generation - 1); /* the header is the next one already */
     hf_write_u8(&writer, trusted ? 1 : 0);
@@ -117,24 +131,34 @@ enum hf_result hf_link_provision(struct hf_enclave *e, bool fresh, bool trusted,
         hf_write_string(&writer, header->tcti);
     }
     enum hf_result result = call_within(e, &writer, PROVISION_MS, &body, error);
-    if (result == HF_OK) {
-        header->element_slot = hf_read_u32(&body);
-        hf_read_bytes(&body, ret_release->bytes, sizeof ret_release->bytes);
-        hf_read_bytes(&body, ret_device->bytes, sizeof ret_device->bytes);
-        read_blob(&body, header);
-    }
+    if (result == HF_OK)
+        read_grant(&body, header, ret_release, ret_device);
     hf_wipe(bytes, sizeof bytes);
     return finish(e, &body, result, error);
 }
 
-enum hf_result hf_link_prepare(struct hf_enclave *e, const struct hf_element_auth *auth, const struct hf_seal_request *seal,
-                               struct hf_public_header *header, struct hf_release_secret *ret_release, struct hf_error *error)
+enum hf_result hf_link_decoy(struct hf_enclave *e, struct hf_public_header *header, struct hf_release_secret *ret_release, struct hf_device_secret *ret_device,
+                             struct hf_error *error)
 {
-    uint8_t bytes[64 + HF_PCR_COUNT * HF_PCR_LEN];
+    uint8_t bytes[16];
+    struct hf_writer writer;
+    struct hf_reader body = {0};
+    hf_message_begin(&writer, bytes, sizeof bytes, HF_EL_DECOY);
+    enum hf_result result = call(e, &writer, &body, error);
+    if (result == HF_OK)
+        read_grant(&body, header, ret_release, ret_device);
+    return finish(e, &body, result, error);
+}
+
+enum hf_result hf_link_prepare(struct hf_enclave *e, const struct hf_element_auth *auth, const struct hf_duress_auth *second,
+                               const struct hf_seal_request *seal, struct hf_public_header *header, struct hf_release_secret *ret_release, struct hf_error *error)
+{
+    uint8_t bytes[96 + HF_PCR_COUNT * HF_PCR_LEN];
     struct hf_writer writer;
     struct hf_reader body = {0};
     hf_message_begin(&writer, bytes, sizeof bytes, HF_EL_PREPARE);
     hf_write_bytes(&writer, auth->bytes, sizeof auth->bytes);
+    hf_write_bytes(&writer, second->bytes, sizeof second->bytes);
     hf_seal_request_write(&writer, seal);
     enum hf_result result = call(e, &writer, &body, error);
     if (result == HF_OK) {
@@ -167,6 +191,36 @@ enum hf_result hf_link_step(struct hf_enclave *e, uint64_t generation, struct hf
     enum hf_result result = call(e, &writer, &body, error);
     if (result == HF_OK)
         (void)hf_read_u64(&body);
+    return finish(e, &body, result, error);
+}
+
+enum hf_result hf_link_refresh(struct hf_enclave *e, const struct hf_duress_auth *second, struct hf_error *error)
+{
+    uint8_t bytes[64];
+    struct hf_writer writer;
+    struct hf_reader body = {0};
+    hf_message_begin(&writer, bytes, sizeof bytes, HF_EL_REFRESH);
+    hf_write_bytes(&writer, second->bytes, sizeof second->bytes);
+    enum hf_result result = call(e, &writer, &body, error);
+    if (result == HF_OK)
+        e->element.second_stale = hf_read_bool(&body);
+    hf_wipe(bytes, sizeof bytes);
+    return finish(e, &body, result, error);
+}
+
+enum hf_result hf_link_head(struct hf_enclave *e, uint64_t value, bool anew, struct hf_error *error)
+{
+    uint8_t bytes[16];
+    struct hf_writer writer;
+    struct hf_reader body = {0};
+    hf_message_begin(&writer, bytes, sizeof bytes, HF_EL_HEAD);
+    hf_write_u8(&writer, anew ? 1 : 0);
+    hf_write_u64(&writer, value);
+    enum hf_result result = call(e, &writer, &body, error);
+    if (result == HF_OK) {
+        e->element.head_count = hf_read_u64(&body);
+        e->element.head_counted = true;
+    }
     return finish(e, &body, result, error);
 }
 

@@ -225,7 +225,7 @@ static enum hf_result on_rewrap(struct hf_enclave *e, struct hf_exchange *x)
 enum hf_result hf_filekeys_request(struct hf_enclave *e, uint16_t request, struct hf_exchange *x)
 {
     if (!e->device)
-        return request >= HF_KEYS_INFO && request <= HF_KEYS_HEAD_CLOSE ? HF_LOCKED : HF_PROTOCOL;
+        return request >= HF_KEYS_INFO && request <= HF_KEYS_HEAD_ACCEPT ? HF_LOCKED : HF_PROTOCOL;
     switch (request) {
     case HF_KEYS_INFO: return on_info(e, x);
     case HF_KEYS_CLASS_KEYS: return on_class_keys(e, x);
@@ -234,7 +234,8 @@ enum hf_result hf_filekeys_request(struct hf_enclave *e, uint16_t request, struc
     case HF_KEYS_REWRAP: return on_rewrap(e, x);
     case HF_KEYS_HEAD_OPEN:
     case HF_KEYS_HEAD_SETTLE:
-    case HF_KEYS_HEAD_CLOSE: return hf_head_request(e, request, x);
+    case HF_KEYS_HEAD_CLOSE:
+    case HF_KEYS_HEAD_ACCEPT: return hf_head_request(e, request, x);
     default: return HF_PROTOCOL;
     }
 }

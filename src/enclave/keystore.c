@@ -205,6 +205,7 @@ static enum hf_result seal_box(struct hf_span header, const struct hf_keybag_key
     size_t len = 0;
     struct hf_keybag_keys all = *user;
     memcpy(all.sentence, device->sentence, sizeof all.sentence);
+    hf_duress_auth_wipe(&all.duress); /* another machine's element makes its own */
     enum hf_result result = all.count + device->count > HF_KEYBAG_KEYS_MAX ? HF_TOO_LARGE : HF_OK;
     for (uint32_t i = 0; result == HF_OK && i < device->count; i++)
         all.entries[all.count++] = device->entries[i];
@@ -242,6 +243,17 @@ enum hf_result hf_keystore_save(const struct hf_public_header *header, const str
     if (result == HF_OK)
         result = hf_file_replace(HF_FD_ENCLAVE_DIR, "keybag", HF_SPAN(file, whole));
     return result == HF_OK ? HF_OK : hf_fail(error, result, "keybag (.holdfast/keybag) can't be written: %s", hf_result_text(result));
+}
+
+enum hf_result hf_keystore_destroy(void)
+{
+    static const char *const names[] = {"keybag", "keybag.new", "head", "head.new"};
+    enum hf_result result = HF_OK;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        enum hf_result removed = hf_file_remove(HF_FD_ENCLAVE_DIR, names[i], true);
+        result = result == HF_OK ? removed : result;
+    }
+    return result;
 }
 
 enum hf_result hf_keystore_add(struct hf_keybag_keys *keys, unsigned class)

@@ -17,6 +17,7 @@ void hf_enclave_forget(struct hf_enclave *e, uint32_t classes)
         if (all || classes & HF_CLASS_BIT(e->user_keys.entries[i].class))
             hf_class_key_wipe(&e->user_keys.entries[i].key);
     }
+    hf_duress_auth_wipe(&e->user_keys.duress);
     hf_kek_wipe(&e->kek);
     e->kek_there = false;
     e->available &= ~classes;
@@ -112,12 +113,7 @@ static enum hf_result on_erase(struct hf_enclave *e, struct hf_exchange *x)
         told = HF_OK;
     if (told != HF_OK && !even_without_element)
         return hf_fail(&x->error, told, "%s", element.text[0] ? element.text : hf_result_text(told));
-    static const char *const names[] = {"keybag", "keybag.new", "head", "head.new"};
-    enum hf_result result = HF_OK;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        enum hf_result removed = hf_file_remove(HF_FD_ENCLAVE_DIR, names[i], true);
-        result = result == HF_OK ? removed : result;
-    }
+    enum hf_result result = hf_keystore_destroy();
     hf_enclave_forget(e, UINT32_MAX);
     hf_wipe(&e->device_keys, sizeof e->device_keys);
     hf_device_key_wipe(&e->device_key);
@@ -150,6 +146,7 @@ static const struct rule {
     {HF_CTL_ERASE, false, false, on_erase},
     {HF_CTL_STATUS, false, false, on_status},
     {HF_CTL_SETTINGS, true, true, hf_verb_settings},
+    {HF_CTL_DURESS, true, true, hf_verb_duress},
 };
 
 static enum hf_result control_request(struct hf_enclave *e, uint16_t request, struct hf_exchange *x)
@@ -192,6 +189,12 @@ static bool serve_one(struct hf_enclave *e, int socket)
     }
     if (result == HF_OK && hf_writer_end(&x.out) != HF_OK)
         result = HF_FAILED;
+    if (e->burned) { /* the verdict is a wrong passcode's, and so is the reply but for its last byte, which the supervisor keeps to itself */
+        hf_writer_init(&x.out, e->body, sizeof e->body);
+        hf_write_u8(&x.out, 1);
+        x.body_always = true;
+        e->burned = false;
+    }
     hf_reply_begin(&reply, e->out, sizeof e->out, result, result == HF_OK ? "" : x.error.text);
     if (result == HF_OK || x.body_always)
         hf_write_bytes(&reply, e->body, x.out.len);

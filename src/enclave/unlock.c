@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "enclave/enclave.h"
+#include "os/clock.h"
 #include "os/random.h"
 #include "proto/fields.h"
 
@@ -13,6 +14,7 @@ enum { SECRET_WAIT_MS = 2000 /* secrets are sent before their verb */, FLOOR_LEN
 
 struct derived {
     struct hf_element_auth auth;
+    struct hf_duress_auth second; /* what Q would be asked with, were this the duress passcode */
     struct hf_kek_half half;
     struct hf_release_secret release;
     struct hf_device_secret device_secret;
@@ -117,6 +119,8 @@ static enum hf_result derive(const struct hf_passcode *passcode, const struct hf
 {
     struct hf_argon_cost cost = {header->kdf_memory_kib, header->kdf_passes, header->kdf_lanes};
     enum hf_result result = hf_argon_derive(passcode, header->salt, &cost, &d->auth, &d->half, &d->arena_locked);
+    if (result == HF_OK)
+        hf_duress_derive(&d->auth, header->vault_id, &d->second);
     return result == HF_OK ? HF_OK : hf_fail(error, result, "Argon2id with %u KiB: %s", cost.memory_kib, hf_result_text(result));
 }
 
@@ -125,36 +129,6 @@ static void make_kek(struct derived *d, const uint8_t vault_id[16])
     struct hf_span info[] = {HF_SPAN_OF(d->half.bytes), HF_SPAN(vault_id, 16)};
     hf_kdf(HF_KDF_KEK, d->release.bytes, info, 2, d->kek.bytes, sizeof d->kek.bytes);
     hf_test_note_secret("kek", d->kek.bytes, sizeof d->kek.bytes);
-}
-
-/* --- the cache of wrong passcodes --- */
-
-static void tag_of(const struct hf_enclave *e, const struct hf_passcode *passcode, uint8_t out[32])
-{
-    struct hf_span info = HF_SPAN(passcode->bytes, passcode->len);
-    hf_kdf(HF_KDF_TRY_CACHE, e->cache_key, &info, 1, out, 32);
-}
-
-bool hf_cache_has(const struct hf_enclave *e, const struct hf_passcode *passcode)
-{
-    uint8_t tag[32];
-    bool found = false;
-    tag_of(e, passcode, tag);
-    for (uint32_t i = 0; i < HF_TRY_CACHE_LEN && i < e->cache_count; i++)
-        found |= hf_equal_ct(e->cache[i], tag, sizeof tag);
-    hf_wipe(tag, sizeof tag);
-    return found;
-}
-
-void hf_cache_put(struct hf_enclave *e, const struct hf_passcode *passcode)
-{
-    tag_of(e, passcode, e->cache[e->cache_count++ % HF_TRY_CACHE_LEN]);
-}
-
-void hf_cache_clear(struct hf_enclave *e)
-{
-    hf_wipe(e->cache, sizeof e->cache);
-    e->cache_count = 0;
 }
 
 /* Judges the passcode; on success d has the KEK and *ret_user the user section. */
@@ -174,9 +148,15 @@ static enum hf_result judge(struct hf_enclave *e, const struct hf_passcode *pass
     if (hf_cache_has(e, passcode))
         return hf_fail(error, HF_WRONG_PASSCODE, "wrong, as before: the same try was not counted again (%u failed)", e->element.failed);
     HF_TRY(derive(passcode, &e->header, d, error));
-    enum hf_result result = hf_link_release(e, &d->auth, &d->release, error);
-    if (result == HF_WRONG_PASSCODE || result == HF_GONE)
+    bool duress = false;
+    uint64_t asked_ms = hf_clock_ms();
+    enum hf_result result = hf_link_release(e, &d->auth, &d->second, &d->release, &duress, error);
+    if (result == HF_WRONG_PASSCODE || result == HF_GONE) {
         hf_cache_put(e, passcode);
+        if (duress)
+            hf_duress_burn(e);
+        hf_duress_even_out(e, asked_ms);
+    }
     if (result == HF_WRONG_PASSCODE)
         return hf_fail(error, result, "wrong passcode: %u failed of %u (0: no limit), next try in %u s", e->element.failed, e->element.limit,
                        e->element.retry_after_s);
@@ -239,23 +219,23 @@ static enum hf_result create(struct hf_enclave *e, struct hf_exchange *x, struct
         HF_TRY(hf_keystore_add(class == HF_CLASS_ALWAYS ? &e->device_keys : user, class));
     e->device_keys.policy = user->policy = h->policy;
     hf_keystore_public(user, h);
+    hf_duress_none(user);
     HF_TRY(derive(passcode, h, d, &x->error));
     HF_TRY(swap_check(passcode, d, &x->error));
-    HF_TRY(hf_link_provision(e, false, trusted, measure, &d->auth, h, &d->release, &d->device_secret, &x->error));
+    HF_TRY(hf_link_provision(e, false, trusted, measure, &d->auth, &user->duress, h, &d->release, &d->device_secret, &x->error));
+    HF_TRY(hf_link_status(e, &x->error));
     hf_keystore_device_key(&d->device_secret, h->vault_id, &e->device_key);
     make_kek(d, h->vault_id);
     if (recovery)
         make_recovery(h->vault_id, user, phrase);
-    HF_TRY(hf_head_create(&e->device_key, h->vault_id));
+    HF_TRY(hf_head_create(&e->device_key, h->vault_id, e->element.head_count));
     HF_TRY(save_next(e, h, user, &d->kek, false, &x->error));
     if (recovery) /* once the vault stands: a phrase that was shown is always one that opens it */
         HF_TRY(give(x, phrase));
     e->loaded = e->device = true;
     become_unlocked(e, user, d);
-    struct hf_error ignored;
-    bool told = measure != 0 && hf_link_status(e, &ignored) == HF_OK;
     hf_write_bytes(&x->out, h->vault_id, sizeof h->vault_id);
-    hf_write_u32(&x->out, told ? e->element.untouched_pcrs : 0);
+    hf_write_u32(&x->out, measure != 0 ? e->element.untouched_pcrs : 0);
     return HF_OK;
 }
 
@@ -312,11 +292,12 @@ static enum hf_result renew(struct hf_enclave *e, const struct hf_passcode *fres
     h.generation++;
     if (fresh) {
         HF_TRY(floor_check(fresh, h.element_kind, error));
-        hf_random(h.salt, sizeof h.salt);
+        if (h.element_kind != HF_ELEMENT_TPM2) /* there Q's authorisation was made with this salt, and stays [DU-5] */
+            hf_random(h.salt, sizeof h.salt);
         HF_TRY(derive(fresh, &h, d, error));
         HF_TRY(swap_check(fresh, d, error));
     }
-    HF_TRY(hf_link_prepare(e, &d->auth, seal, &h, &d->release, error));
+    HF_TRY(hf_link_prepare(e, &d->auth, &user->duress, seal, &h, &d->release, error));
     make_kek(d, h.vault_id);
     enum hf_result result = save_next(e, &h, user, &d->kek, true, error);
     if (is_saved(e, &h)) { /* a COMMIT that failed is caught up with before the next try */
@@ -329,21 +310,24 @@ static enum hf_result renew(struct hf_enclave *e, const struct hf_passcode *fres
 
 static const struct hf_seal_request kept = {.how = HF_SEAL_KEEP, .measure = HF_MEASURE_KEEP}, settled = {.how = HF_SEAL_PRESENT, .measure = HF_MEASURE_KEEP};
 
-/* [EL-19] The first unlock under predicted software: the seal to the software before goes, and with a new P whatever was copied of it. What keeps it from
- * being done keeps nobody out: the keybag still says that it is to be done. */
-static void settle_prediction(struct hf_enclave *e, struct trial *t)
+/* [EL-19] The first unlock under predicted software: the seal to the software before goes, and with a new P whatever was copied of it. [DU-4] Q is to count
+ * from 0 again; where it can't (it is gone, or its tries were spent), both are made anew. What keeps it from being done keeps nobody out: the keybag, or Q's count, still says that it is to be done. */
+static void settle_element(struct hf_enclave *e, struct trial *t)
 {
-    static const char unsettled[] = "the seal to the software before still stands; the next unlock tries again";
+    static const char seal[] = "the seal to the software before still stands; the next unlock tries again", indices[] = "the TPM's indices could not be made anew; the next unlock tries again";
     struct hf_error error = {.result = HF_OK};
     uint64_t generation = e->header.generation;
-    if (e->element.fit != HF_FIT_PREDICTED)
+    bool predicted = e->element.fit == HF_FIT_PREDICTED;
+    if (!predicted && e->element.second_stale)
+        (void)!hf_link_refresh(e, &t->user.duress, &error);
+    if (!predicted && !e->element.second_stale)
         return;
     HF_CLEANUP(trial) struct trial before = {.d = t->d};
-    (void)renew(e, NULL, &settled, &t->d, &t->user, &error);
+    (void)renew(e, NULL, predicted ? &settled : &kept, &t->d, &t->user, &error);
     if (e->header.generation == generation) {
         t->d = before.d;
-        (void)snprintf(e->note, sizeof e->note, "%s (%.40s)", unsettled, error.text);
-    } else if (strncmp(e->note, unsettled, sizeof unsettled - 1) == 0) {
+        (void)snprintf(e->note, sizeof e->note, "%s (%.40s)", predicted ? seal : indices, error.text);
+    } else if (strncmp(e->note, seal, sizeof seal - 1) == 0 || strncmp(e->note, indices, sizeof indices - 1) == 0) {
         e->note[0] = '\0';
     }
 }
@@ -355,7 +339,7 @@ static enum hf_result take_and_judge(struct hf_enclave *e, struct hf_exchange *x
         return HF_PROTOCOL;
     HF_TRY(take(x, HF_SECRET_PASSCODE, &t->passcode));
     HF_TRY(judge(e, &t->passcode, &t->d, &t->user, &x->error));
-    settle_prediction(e, t);
+    settle_element(e, t);
     return HF_OK;
 }
 
@@ -367,8 +351,39 @@ enum hf_result hf_verb_unlock(struct hf_enclave *e, struct hf_exchange *x)
         return hf_fail(&x->error, HF_DAMAGED, "keybag (.holdfast/keybag): what arrived since the start went to a key for class unless-open that is not the sealed one's: close the vault and look who had the disk");
     e->failed_since_unlock = e->element.failed_since_success;
     become_unlocked(e, &t.user, &t.d);
+    hf_head_unlocked(e);
     hf_enclave_write_status(e, &x->out);
     return HF_OK;
+}
+
+/* Sets it, or takes it away; either way looks the same from outside [DU-1]. */
+enum hf_result hf_verb_duress(struct hf_enclave *e, struct hf_exchange *x)
+{
+    HF_CLEANUP(trial) struct trial t = {0}, other = {0};
+    uint64_t generation = e->header.generation;
+    bool away = hf_read_bool(&x->in);
+    if (hf_reader_end(&x->in) != HF_OK)
+        return HF_PROTOCOL;
+    if (e->header.element_kind != HF_ELEMENT_TPM2)
+        return hf_fail(&x->error, HF_UNSUPPORTED, "only a TPM can hold a duress passcode; nothing was changed");
+    HF_TRY(take(x, HF_SECRET_PASSCODE, &t.passcode));
+    if (!away)
+        HF_TRY(take(x, HF_SECRET_NEW_PASSCODE, &t.fresh));
+    HF_TRY(judge(e, &t.passcode, &t.d, &t.user, &x->error));
+    if (away) {
+        hf_duress_none(&t.user);
+    } else {
+        HF_TRY(floor_check(&t.fresh, e->header.element_kind, &x->error));
+        if (hf_duress_is_near(&t.passcode, &t.fresh)) /* [DU-9] */
+            return hf_fail(&x->error, HF_REFUSED, "the duress passcode is the passcode, or one slip of a finger away from it; nothing was changed");
+        HF_TRY(derive(&t.fresh, &e->header, &other.d, &x->error));
+        HF_TRY(swap_check(&t.fresh, &other.d, &x->error));
+        t.user.duress = other.d.second;
+    }
+    enum hf_result result = renew(e, NULL, e->element.fit == HF_FIT_PREDICTED ? &settled : &kept, &t.d, &t.user, &x->error);
+    if (e->header.generation != generation && e->kek_there)
+        e->user_keys.duress = t.user.duress;
+    return result;
 }
 
 enum hf_result hf_verb_passcode(struct hf_enclave *e, struct hf_exchange *x)
@@ -451,9 +466,10 @@ static enum hf_result recover(struct hf_enclave *e, struct hf_exchange *x, struc
         HF_TRY(hf_keystore_add(class == HF_CLASS_ALWAYS ? &e->device_keys : user, class));
     hf_keystore_public(user, h);
     hf_random(h->salt, sizeof h->salt);
+    hf_duress_none(user);
     HF_TRY(derive(fresh, h, d, &x->error));
     HF_TRY(swap_check(fresh, d, &x->error));
-    HF_TRY(hf_link_provision(e, true, trusted, measure, &d->auth, h, &d->release, &d->device_secret, &x->error));
+    HF_TRY(hf_link_provision(e, true, trusted, measure, &d->auth, &user->duress, h, &d->release, &d->device_secret, &x->error));
     hf_keystore_device_key(&d->device_secret, h->vault_id, &e->device_key);
     make_kek(d, h->vault_id);
     HF_TRY(hf_link_status(e, &x->error));
@@ -461,7 +477,7 @@ static enum hf_result recover(struct hf_enclave *e, struct hf_exchange *x, struc
     if (e->element.pcrs != 0)
         memcpy(e->device_keys.sentence, all->sentence, sizeof all->sentence);
     /* The head first: with the new keybag and a head under the old device key the vault would unlock and not mount. A cut between asks for the phrase once more. */
-    HF_TRY(hf_head_adopt(&e->device_key, h->vault_id));
+    HF_TRY(hf_head_adopt(&e->device_key, h->vault_id, e->element.head_count));
     HF_TRY(save_next(e, h, user, &d->kek, false, &x->error));
     e->loaded = e->device = true;
     become_unlocked(e, user, d);
@@ -506,7 +522,7 @@ enum hf_result hf_verb_recover(struct hf_enclave *e, struct hf_exchange *x)
     if (result != HF_OK && !is_saved(e, &h)) { /* the keybag on disk is the old one: so are the keys here */
         e->device_keys = device_keys;
         e->device_key = device_key;
-        if (e->device && hf_head_adopt(&e->device_key, e->header.vault_id) != HF_OK)
+        if (e->device && hf_head_keep(&e->device_key, e->header.vault_id) != HF_OK)
             (void)fprintf(stderr, "holdfast-enclave: the head belongs to the recovery that failed: recover again before the next mount\n");
     }
     hf_wipe(&device_keys, sizeof device_keys);

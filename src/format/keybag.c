@@ -8,7 +8,7 @@
 #pragma GCC poison memcmp strcpy sprintf
 
 static const char magic[8] = {'H', 'F', 'K', 'E', 'Y', 'B', 'A', 'G'};
-enum { FORMAT = 3, KEYS_FORMAT = 3, LENGTH_LEN = 4, MAC_LEN = 32, CHECKSUM_LEN = 4, SLOTS = 2 };
+enum { FORMAT = 4, KEYS_FORMAT = 4, LENGTH_LEN = 4, MAC_LEN = 32, CHECKSUM_LEN = 4, SLOTS = 2 };
 
 /* CRC-32C (Castagnoli, reflected), four bits a step. */
 static uint32_t crc32c(const uint8_t *bytes, size_t len)
@@ -230,6 +230,7 @@ enum hf_result hf_keybag_keys_encode(const struct hf_keybag_keys *keys, uint8_t 
     hf_policy_write(&writer, &keys->policy);
     hf_write_bytes(&writer, keys->names_reserved, sizeof keys->names_reserved);
     hf_write_string(&writer, keys->sentence);
+    hf_write_bytes(&writer, keys->duress.bytes, sizeof keys->duress.bytes);
     enum hf_result result = hf_writer_end(&writer);
     if (result == HF_OK)
         *ret_len = writer.len;
@@ -259,6 +260,7 @@ static enum hf_result decode_keys(struct hf_span bytes, struct hf_keybag_keys *k
     hf_policy_read(&reader, &keys->policy);
     hf_read_bytes(&reader, keys->names_reserved, sizeof keys->names_reserved);
     hf_read_string(&reader, keys->sentence, sizeof keys->sentence);
+    hf_read_bytes(&reader, keys->duress.bytes, sizeof keys->duress.bytes);
     if (keys->sentence[0] && !hf_sentence_is_sound(HF_SPAN(keys->sentence, strlen(keys->sentence))))
         return HF_DAMAGED;
     return hf_reader_end(&reader);

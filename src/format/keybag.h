@@ -6,8 +6,8 @@
  *   recovery box   | u32 len (0 with --no-recovery), sealed to the phrase
  *   MAC 32         | KDF(device key, HF_KDF_KEYBAG_MAC, everything before)
  *   checksum 4     | CRC-32C of everything before: tells an accident from a missing element
- * Public header: "HFKEYBAG" | format u16 = 3 | zeros 2 | then the fields of struct hf_public_header in order (policy: attempts, delay count, that many
- * delays, grace, inactivity, profile, screen lock; has_recovery is a u8; tcti and element blob have a u16 length). Sections' plaintext: format u32 = 3 | count u32 |
+ * Public header: "HFKEYBAG" | format u16 = 4 | zeros 2 | then the fields of struct hf_public_header in order (policy: attempts, delay count, that many
+ * delays, grace, inactivity, profile, screen lock; has_recovery is a u8; tcti and element blob have a u16 length). Sections' plaintext: format u32 = 4 | count u32 |
  * entries of class u8, generation u32, class key 32, meta key 32 | the rest of struct hf_keybag_keys in order (the sentence has a u16 length).
  * Replaced as a whole (hf_file_replace), so that header, sections and generation never part. Source: spec/10-keybag.md [KB-5] [KB-6]. */
 #ifndef HF_FORMAT_KEYBAG_H
@@ -22,6 +22,7 @@
 #include "format/class.h"
 #include "format/measure.h"
 #include "keys/class_key.h"
+#include "keys/duress_auth.h"
 #include "keys/meta_key.h"
 
 #define HF_KEYBAG_MAX 65536
@@ -81,6 +82,7 @@ struct hf_keybag_keys {
     struct hf_policy policy;         /* the sealed copy */
     uint8_t names_reserved[32];      /* record and consent root keys, for the parts that follow */
     char sentence[HF_SENTENCE_MAX];  /* empty: none. Device section and recovery box [EL-21] */
+    struct hf_duress_auth duress;    /* Q's authorisation, random where no duress passcode is set. User section alone, else zeros [DU-2] */
 };
 
 /* A parsed file: views into the caller's buffer, but for the header. */

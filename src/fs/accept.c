@@ -11,6 +11,7 @@
 #include "fs/dirs.h"
 #include "fs/errno.h"
 #include "fs/fresh_part.h"
+#include "fs/keyring.h"
 #include "fs/scan.h"
 #include "fs/settle.h"
 #include "fs/sync.h"
@@ -234,6 +235,8 @@ int hf_tree_accept(const char *path, uint64_t *ret_changed, uint64_t *ret_unsoun
     hf_scan(); /* what an unclean stop before has left, when it could not be looked at */
     hf_dirty(NULL);
     failed = hf_tree_settle();
+    if (!failed && all)
+        failed = -hf_errno(hf_keyring_head_accept());
     *ret_changed = accepted.changed + accepted.gone;
     *ret_unsound = accepted.unsound;
     return failed;

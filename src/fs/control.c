@@ -86,7 +86,7 @@ static enum hf_result on_lock(struct control *c, struct exchange *x)
     uint8_t how = hf_read_u8(&x->in);
     uint32_t inactivity_s = hf_read_u32(&x->in);
     (void)c;
-    if (hf_reader_end(&x->in) != HF_OK || phase < 1 || phase > 2 || how & ~(HF_LOCK_DEEP | HF_LOCK_SUSPEND))
+    if (hf_reader_end(&x->in) != HF_OK || phase < 1 || phase > 2 || how & ~(HF_LOCK_DEEP | HF_LOCK_SUSPEND | HF_LOCK_ALL))
         return HF_PROTOCOL;
     hf_gate_close(ENOKEY); /* what waits holds pages that are to be invalidated */
     /* Invalidation waits, unkillably, for a request that hangs; then only death ends it. */

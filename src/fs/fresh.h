@@ -13,13 +13,13 @@
 enum hf_fresh_state {
     HF_FRESH_SOUND = HF_FRESHNESS_SOUND,
     HF_FRESH_LOST = HF_FRESHNESS_LOST,         /* an index is missing or not authentic: read-only until everything is accepted */
-    HF_FRESH_OLDER = HF_FRESHNESS_OLDER,       /* … is authentic, but older than the head */
+    HF_FRESH_OLDER = HF_FRESHNESS_OLDER,       /* … is authentic, but older than the head, or the head than the element counts [FR-12] */
     HF_FRESH_UNTENDED = HF_FRESHNESS_UNTENDED, /* the vault was mounted with --no-freshness before: as if lost */
     HF_FRESH_OFF = HF_FRESHNESS_OFF            /* it is now */
 };
 
-/* HEAD_OPEN's tips: main, always. off: --no-freshness. */
-HF_MUST_USE enum hf_result hf_fresh_start(int root_fd, const uint8_t tips[2 * HF_INDEX_TIP_LEN], bool off, struct hf_error *error);
+/* HEAD_OPEN's tips (main, always) and the head's age (enum hf_head_age). off: --no-freshness. */
+HF_MUST_USE enum hf_result hf_fresh_start(int root_fd, const uint8_t tips[2 * HF_INDEX_TIP_LEN], uint8_t age, bool off, struct hf_error *error);
 /* The first unlock brings the main index. */
 HF_MUST_USE enum hf_result hf_fresh_unlock(void);
 /* Back to before the first unlock: the main index and its keys go. Everything is settled, no settle runs, hf_ns is held exclusively. */

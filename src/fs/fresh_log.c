@@ -12,6 +12,7 @@
 #include "fs/settle.h"
 #include "keys/wipe.h"
 #include "os/disk.h"
+#include "proto/keys.h"
 
 enum { LOG_FREE = 1 << 20 /* a log this short is never too long */ };
 
@@ -25,6 +26,7 @@ static const struct {
 } files[HF_FRESH_INDEXES] = {{"index", HF_CLASS_AFTER_UNLOCK}, {"index-always", HF_CLASS_ALWAYS}};
 static int folder = -1; /* .holdfast */
 const uint8_t hf_fresh_nobody[HF_FILE_ID_LEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+static bool head_is_older; /* then no index is looked at */
 static uint8_t untended[HF_INDEX_TIP_LEN]; /* the head's word for "mounted without" */
 
 /* --- changes --- */
@@ -103,7 +105,7 @@ static enum hf_result load(size_t i)
     static const uint8_t never[HF_INDEX_TIP_LEN];
     struct hf_fresh_index *index = &hf_fresh_indexes[i];
     enum hf_result result = HF_OK;
-    if (index->loaded || hf_fresh_state() == HF_FRESH_OFF)
+    if (index->loaded || hf_fresh_state() == HF_FRESH_OFF || (hf_fresh_state() == HF_FRESH_OLDER && head_is_older))
         return HF_OK;
     if (hf_equal_ct(index->head_tip, untended, sizeof untended)) {
         atomic_store(&hf_fresh_now, HF_FRESH_UNTENDED);
@@ -129,7 +131,7 @@ static enum hf_result load(size_t i)
     return HF_OK;
 }
 
-enum hf_result hf_fresh_start(int root_fd, const uint8_t tips[2 * HF_INDEX_TIP_LEN], bool off, struct hf_error *error)
+enum hf_result hf_fresh_start(int root_fd, const uint8_t tips[2 * HF_INDEX_TIP_LEN], uint8_t age, bool off, struct hf_error *error)
 {
     memset(untended, 0xff, sizeof untended);
     folder = hf_disk->openat(root_fd, ".holdfast", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
@@ -138,6 +140,14 @@ enum hf_result hf_fresh_start(int root_fd, const uint8_t tips[2 * HF_INDEX_TIP_L
         memcpy(hf_fresh_indexes[i].head_tip, tips + i * HF_INDEX_TIP_LEN, HF_INDEX_TIP_LEN);
     if (folder < 0 && !off)
         return hf_fail(error, HF_DAMAGED, "the vault's directory .holdfast cannot be opened: %s", strerror(-folder));
+    if (age != HF_HEAD_NEWEST && !off) { /* [FR-12] an index that is as old as its head proves nothing */
+        head_is_older = true;
+        atomic_store(&hf_fresh_now, HF_FRESH_OLDER);
+        (void)fprintf(stderr, "holdfast-fs: %s: the vault is read-only until `holdfast accept VAULT --all`\n",
+                      age == HF_HEAD_OLDER ? "the whole vault (.holdfast/head) is older than the TPM counts: a copy or backup was put back, or the vault was changed from another copy"
+                                           : "the TPM's counter of .holdfast/head is gone or replaced: nobody can say whether the vault is the newest");
+        return HF_OK;
+    }
     enum hf_result result = load(HF_FRESH_ALWAYS);
     if (result == HF_OK)
         result = hf_fresh_unlock();

@@ -372,7 +372,7 @@ void hf_keyring_drop_all(void)
     wipe_current(true);
 }
 
-enum hf_result hf_keyring_head_open(uint32_t *ret_settled, uint8_t *ret_state, uint8_t ret_tips[2 * HF_INDEX_TIP_LEN])
+enum hf_result hf_keyring_head_open(uint32_t *ret_settled, uint8_t *ret_state, uint8_t ret_tips[2 * HF_INDEX_TIP_LEN], uint8_t *ret_age)
 {
     uint8_t out[16];
     struct hf_writer request;
@@ -384,6 +384,7 @@ enum hf_result hf_keyring_head_open(uint32_t *ret_settled, uint8_t *ret_state, u
         *ret_settled = hf_read_u32(&body);
         *ret_state = hf_read_u8(&body);
         hf_read_bytes(&body, ret_tips, (size_t)2 * HF_INDEX_TIP_LEN);
+        *ret_age = hf_read_u8(&body);
         result = hf_reader_end(&body);
     }
     pthread_mutex_unlock(&channel);
@@ -413,4 +414,16 @@ enum hf_result hf_keyring_head_settle(uint32_t epoch, const uint8_t tips[2 * HF_
 enum hf_result hf_keyring_head_close(uint32_t epoch)
 {
     return head(HF_KEYS_HEAD_CLOSE, epoch, NULL);
+}
+
+enum hf_result hf_keyring_head_accept(void)
+{
+    uint8_t out[16];
+    struct hf_writer request;
+    struct hf_reader body;
+    hf_message_begin(&request, out, sizeof out, HF_KEYS_HEAD_ACCEPT);
+    pthread_mutex_lock(&channel);
+    enum hf_result result = ask(&request, &body);
+    pthread_mutex_unlock(&channel);
+    return result;
 }

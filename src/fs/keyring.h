@@ -34,9 +34,10 @@ void hf_keyring_drop(uint32_t mask);
 /* Back to before the first unlock: after hf_keyring_drop of all, the metadata keys too, but for class always'. */
 void hf_keyring_drop_meta(void);
 void hf_keyring_drop_all(void);
-/* The head. HEAD_OPEN, HEAD_SETTLE, HEAD_CLOSE of proto/keys.h. tips: of the indexes, main and always. */
-HF_MUST_USE enum hf_result hf_keyring_head_open(uint32_t *ret_settled, uint8_t *ret_state, uint8_t ret_tips[2 * HF_INDEX_TIP_LEN]);
+/* The head. HEAD_OPEN, HEAD_SETTLE, HEAD_CLOSE, HEAD_ACCEPT of proto/keys.h. tips: of the indexes, main and always. age: enum hf_head_age. */
+HF_MUST_USE enum hf_result hf_keyring_head_open(uint32_t *ret_settled, uint8_t *ret_state, uint8_t ret_tips[2 * HF_INDEX_TIP_LEN], uint8_t *ret_age);
 HF_MUST_USE enum hf_result hf_keyring_head_settle(uint32_t epoch, const uint8_t tips[2 * HF_INDEX_TIP_LEN]);
 HF_MUST_USE enum hf_result hf_keyring_head_close(uint32_t epoch);
+HF_MUST_USE enum hf_result hf_keyring_head_accept(void);
 
 #endif

@@ -380,12 +380,12 @@ int hf_settle_children(struct hf_node *dir)
 
 /* --- start and end --- */
 
-enum hf_result hf_settle_start(uint8_t ret_tips[2 * HF_INDEX_TIP_LEN], struct hf_error *error)
+enum hf_result hf_settle_start(uint8_t ret_tips[2 * HF_INDEX_TIP_LEN], uint8_t *ret_age, struct hf_error *error)
 {
     uint32_t settled = 0;
     uint8_t state = 0;
     hf_sync_begin();
-    enum hf_result result = hf_keyring_head_open(&settled, &state, ret_tips);
+    enum hf_result result = hf_keyring_head_open(&settled, &state, ret_tips, ret_age);
     if (result != HF_OK)
         return hf_fail(error, result, "the vault's head cannot be opened: %s", hf_result_text(result));
     hf_settled = settled;

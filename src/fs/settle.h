@@ -28,7 +28,7 @@ uint64_t hf_dirty_count(void);
 void hf_settle_pace(void);
 /* Back to before the first unlock, when the classes' other keys are gone: settles what is left, then the metadata keys and the main index go, whatever failed. */
 HF_MUST_USE int hf_settle_and_forget(void);
-/* HEAD_OPEN. */
-HF_MUST_USE enum hf_result hf_settle_start(uint8_t ret_tips[2 * HF_INDEX_TIP_LEN], struct hf_error *error);
+/* HEAD_OPEN. age: enum hf_head_age. */
+HF_MUST_USE enum hf_result hf_settle_start(uint8_t ret_tips[2 * HF_INDEX_TIP_LEN], uint8_t *ret_age, struct hf_error *error);
 
 #endif

@@ -20,6 +20,7 @@
 #include "os/clock.h"
 #include "os/disk.h"
 #include "os/file.h"
+#include "proto/keys.h"
 
 const struct hf_tree_kernel *hf_kernel;
 
@@ -46,8 +47,9 @@ enum hf_result hf_tree_start(int root_fd, void *nodes, const struct hf_tree_kern
     uint8_t tips[2 * HF_INDEX_TIP_LEN];
     hf_kernel = kernel;
     HF_TRY(hf_node_start(root_fd, nodes));
-    HF_TRY(hf_settle_start(tips, error));
-    HF_TRY(hf_fresh_start(root_fd, tips, no_freshness, error));
+    uint8_t age = HF_HEAD_NEWEST;
+    HF_TRY(hf_settle_start(tips, &age, error));
+    HF_TRY(hf_fresh_start(root_fd, tips, age, no_freshness, error));
     struct hf_node *root = hf_node_of(HF_TREE_ROOT);
     HF_TRY(make_root_record(root, error));
     pthread_rwlock_rdlock(&hf_ns);
@@ -157,7 +159,10 @@ static void forget_one(struct hf_node *node, void *arg)
 int hf_tree_lock_drop(uint32_t mask)
 {
     struct sweep sweep = {.mask = mask, .drop = true};
-    hf_keyring_drop(mask);
+    if (mask & HF_CLASS_BIT(HF_CLASS_ALWAYS)) /* erased by the duress passcode: nothing comes back */
+        hf_keyring_drop_all();
+    else
+        hf_keyring_drop(mask);
     hf_node_each(forget_one, &sweep);
     if (mask & HF_CLASS_BIT(HF_CLASS_AFTER_UNLOCK) && hf_settle_and_forget() != 0) /* what came after the drain; the keys go all the same */
         (void)fprintf(stderr, "holdfast-fs: the last changes before the lock could not be made durable\n");

@@ -12,10 +12,12 @@
  * | NEW_RECOVERY  | secret      | - | -> passcode; <- recovery secret | - |
  * | RESEAL        | secret      | seal (proto/element.h) | u8 sentence (hf_sentence_change) | -> passcode [-> sentence when new] | - |
  * | SENTENCE      | secret      | - | <- sentence (empty: none) | - |
+ * | DURESS        | secret      | u8 take it away | -> passcode [-> duress passcode when not taken away] | - |
  * | ROTATE        | -           | u8 class (0: all that are available) | | u32 generation      needs unlocked |
  * | ERASE         | -           | u8 even without the element | | -    element first, then the keybag, head and everything else in .holdfast; memory last |
  * | STATUS        | -           | - | | enclave status |
  * | SETTINGS      | secret      | u32 which (HF_SETTING_*) | u32 grace_s | u32 inactivity_s | u32 screen lock | -> passcode | enclave status     only what `which` names is changed |
+ * A refused passcode's answer has no body, or u8 1: it was the duress passcode, everything is destroyed, and the supervisor evicts all classes at once.
  * enclave status = u8 loaded | vault id 16 | u64 generation | policy | u8 has_recovery | u32 kdf memory | u32 passes | u32 lanes | u32 available mask | u32 meta mask
  *                | u8 was unlocked since start | u32 failed since the last unlock (as told by the element at that unlock) | element status (proto/element.h) | u8 secret memory kind | string note
  * policy = u32 attempts | u32 delay_count | u32 delay_s… | u32 grace_s | u32 inactivity_s | u32 profile | u32 screen lock */
@@ -44,7 +46,8 @@ enum hf_control_request {
     HF_CTL_STATUS,
     HF_CTL_SETTINGS,
     HF_CTL_RESEAL,
-    HF_CTL_SENTENCE
+    HF_CTL_SENTENCE,
+    HF_CTL_DURESS
 };
 
 #define HF_SETTING_GRACE 1u

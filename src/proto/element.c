@@ -21,6 +21,10 @@ void hf_element_status_write(struct hf_writer *writer, const struct hf_element_s
     hf_write_u8(writer, status->predicted ? 1 : 0);
     hf_write_u32(writer, status->pcrs);
     hf_write_u32(writer, status->untouched_pcrs);
+    hf_write_u8(writer, status->head_counted ? 1 : 0);
+    hf_write_u64(writer, status->head_count);
+    hf_write_u8(writer, status->second_stale ? 1 : 0);
+    hf_write_u32(writer, status->pace_ms);
 }
 
 void hf_element_status_read(struct hf_reader *reader, struct hf_element_status *ret)
@@ -43,6 +47,10 @@ void hf_element_status_read(struct hf_reader *reader, struct hf_element_status *
     ret->predicted = hf_read_bool(reader);
     ret->pcrs = hf_read_u32(reader);
     ret->untouched_pcrs = hf_read_u32(reader);
+    ret->head_counted = hf_read_bool(reader);
+    ret->head_count = hf_read_u64(reader);
+    ret->second_stale = hf_read_bool(reader);
+    ret->pace_ms = hf_read_u32(reader);
     if (ret->fit > HF_FIT_NONE || ret->pcrs >= HF_PCR_BIT(HF_PCR_COUNT) || ret->untouched_pcrs & ~ret->pcrs)
         hf_reader_reject(reader);
 }

@@ -6,8 +6,9 @@
  * | MAKE       | u8 class | u8 kind | u8 n (<= 64)      | n × { S 256 | file key 32 }    fresh ids, keys and wraps |
  * | OPEN       | u8 n (<= 64) | n × S 256               | n × { u8 result | file key 32 (zeros unless HF_OK) }    HF_LOCKED, HF_DAMAGED each for itself |
  * | REWRAP     | S 256 | u8 new class                   | S 256    the same file key under the current generation of that class |
- * | HEAD_OPEN  | -                                      | u32 settled | u8 state found (hf_head_state) | index tips 2 × 32 (main, always); the head says OPEN durably before the reply |
+ * | HEAD_OPEN  | -                                      | u32 settled | u8 state found (hf_head_state) | index tips 2 × 32 (main, always) | u8 age (hf_head_age); the head says OPEN durably before the reply |
  * | HEAD_SETTLE| u32 epoch (> settled) | index tips 2 × 32 | -    durable |
+ * | HEAD_ACCEPT| -                                      | -    everything was accepted: the head is the newest from now on; HF_LOCKED unless unlocked |
  * | HEAD_CLOSE | u32 epoch                              | -    settled := epoch, CLOSED, durable |
  * A file whose class is raised gets a fresh key: it is made anew and its content copied, no request is needed for that. */
 #ifndef HF_PROTO_KEYS_H
@@ -23,7 +24,11 @@ enum hf_keys_request {
     HF_KEYS_REWRAP,
     HF_KEYS_HEAD_OPEN,
     HF_KEYS_HEAD_SETTLE,
-    HF_KEYS_HEAD_CLOSE
+    HF_KEYS_HEAD_CLOSE,
+    HF_KEYS_HEAD_ACCEPT
 };
+
+/* Beside the element's counter: as it says; put back; the counter is gone, nobody can say. */
+enum hf_head_age { HF_HEAD_NEWEST, HF_HEAD_OLDER, HF_HEAD_UNCOUNTED };
 
 #endif

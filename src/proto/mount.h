@@ -52,6 +52,7 @@ enum { HF_FRESHNESS_SOUND, HF_FRESHNESS_LOST, HF_FRESHNESS_OLDER, HF_FRESHNESS_U
 #define HF_FS_NO_FRESHNESS 16u /* for measuring alone */
 /* LOCK's how. */
 #define HF_LOCK_DEEP 1u    /* back to before the first unlock */
+#define HF_LOCK_ALL 4u     /* class always too: all keys are destroyed */
 #define HF_LOCK_SUSPEND 2u /* the machine is about to sleep: nobody may wait for an unlock until WAKE */
 #define HF_NODE_MAP_BITS (1u << 25)
 #define HF_NODE_MAP_LEN (8u + HF_NODE_MAP_BITS / 8u)

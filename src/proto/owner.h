@@ -12,6 +12,7 @@
  * | RECOVER  | secret          | string vault | u8 test | u32 element kind | string tcti | u8 trusted TPM | u32 measure | u8 sentence | u32 classes |
  * | REPLACE  | secret          | string vault | -     a new recovery phrase |
  * | RESEAL   | secret          | string vault | as CONTROL RESEAL's body | - |
+ * | DURESS   | secret          | string vault | u8 take it away | - |
  * | SENTENCE | secret          | string vault | -     before a passcode is asked for: starts the programs, which refuse other software [EL-21] |
  * | ROTATE   | -               | u8 class | u64 files     (PROGRESS first) |
  * | ERASE    | -               | string vault | - |
@@ -48,7 +49,8 @@ enum hf_owner_request {
     HF_OWN_SETTINGS,
     HF_OWN_RESEAL,
     HF_OWN_SENTENCE,
-    HF_OWN_ACCEPT
+    HF_OWN_ACCEPT,
+    HF_OWN_DURESS
 };
 
 #define HF_OPEN_LOCKED 1u

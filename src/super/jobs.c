@@ -29,6 +29,7 @@ static const struct rule {
     {HF_OWN_RECOVER,  "recover",  YES,    true,  YES,   YES,          NO,    LATER, NO,  hf_verb_recover},
     {HF_OWN_REPLACE,  "replace",  YES,    true,  YES,   YES,          NO,    LATER, NO,  hf_verb_replace},
     {HF_OWN_RESEAL,   "reseal",   YES,    true,  YES,   YES,          NO,    LATER, NO,  hf_verb_reseal},
+    {HF_OWN_DURESS,   "duress",   YES,    true,  YES,   YES,          NO,    LATER, NO,  hf_verb_duress},
     {HF_OWN_SENTENCE, "sentence", YES,    false, YES,   YES,          YES,   YES,   NO,  hf_verb_sentence},
     {HF_OWN_ROTATE,   "rotate",   NO,     true,  NO,    YES,          NO,    LATER, NO,  hf_verb_rotate},
     {HF_OWN_ERASE,    "erase",    NO,     false, YES,   YES,          YES,   YES,   YES, hf_verb_erase},

@@ -124,7 +124,18 @@ void hf_super_lock(struct hf_super *super, uint32_t how)
     job->flags = HF_CLASS_BIT(HF_CLASS_COMPLETE) | HF_CLASS_BIT(HF_CLASS_UNLESS_OPEN);
     if (how & HF_LOCK_DEEP)
         job->flags |= HF_CLASS_BIT(HF_CLASS_AFTER_UNLOCK);
+    if (how & HF_LOCK_ALL)
+        job->flags |= HF_CLASS_BIT(HF_CLASS_ALWAYS);
     evict(super, job, 1, drained);
+}
+
+/* [DU-6] The enclave says that all keys are destroyed. */
+void hf_super_refused(struct hf_super *super, const struct hf_answer *answer)
+{
+    struct hf_reader body = answer->body;
+    bool refused = answer->verdict.result == HF_WRONG_PASSCODE || answer->verdict.result == HF_GONE;
+    if (refused && hf_reader_left(&body) == 1 && hf_read_u8(&body) == 1 && super->mounted && !super->closing)
+        hf_super_lock(super, HF_LOCK_DEEP | HF_LOCK_ALL);
 }
 
 bool hf_super_lock_begin(struct hf_super *super, bool now, bool deep)

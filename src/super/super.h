@@ -179,6 +179,8 @@ bool hf_super_mount_in_use(const struct hf_super *super);
 
 /* lock.c */
 void hf_super_lock(struct hf_super *super, uint32_t how); /* HF_LOCK_* */
+/* After a passcode was refused: evicts everything where it was the duress passcode. */
+void hf_super_refused(struct hf_super *super, const struct hf_answer *answer);
 /* As the verb, with the grace where there is one; false: the grace runs, or there is nothing to lock. */
 bool hf_super_lock_begin(struct hf_super *super, bool now, bool deep);
 /* The state and since when. */
@@ -237,6 +239,7 @@ void hf_verb_replace(struct hf_super *super, struct hf_job *job);
 void hf_verb_settings(struct hf_super *super, struct hf_job *job);
 void hf_verb_reseal(struct hf_super *super, struct hf_job *job);
 void hf_verb_sentence(struct hf_super *super, struct hf_job *job);
+void hf_verb_duress(struct hf_super *super, struct hf_job *job);
 void hf_verb_rotate(struct hf_super *super, struct hf_job *job);
 void hf_verb_erase(struct hf_super *super, struct hf_job *job);
 void hf_verb_secrets(struct hf_super *super, struct hf_job *job);

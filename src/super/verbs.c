@@ -28,6 +28,7 @@ static void pass_on(struct hf_super *super, struct hf_job *job, struct hf_answer
 {
     static uint8_t bytes[HF_SUPER_REQUEST_MAX];
     struct hf_writer body;
+    hf_super_refused(super, answer);
     struct hf_span rest = hf_read_view(&answer->body, hf_reader_left(&answer->body));
     hf_writer_init(&body, bytes, sizeof bytes);
     hf_write_bytes(&body, rest.data, rest.len);
@@ -52,6 +53,7 @@ static void unlock_told(struct hf_super *super, struct hf_job *job, struct hf_an
 static void unlock_judged(struct hf_super *super, struct hf_job *job, struct hf_answer *answer)
 {
     if (answer->verdict.result != HF_OK) {
+        hf_super_refused(super, answer);
         hf_job_end(super, job, &answer->verdict, NULL);
         return;
     }
@@ -260,6 +262,18 @@ void hf_verb_reseal(struct hf_super *super, struct hf_job *job)
         hf_super_ready(super, job, path, ask_reseal);
 }
 
+static void ask_duress(struct hf_super *super, struct hf_job *job, struct hf_answer *answer)
+{
+    forward(super, job, answer, HF_CTL_DURESS, pass_on);
+}
+
+void hf_verb_duress(struct hf_super *super, struct hf_job *job)
+{
+    char path[4096];
+    if (read_path(super, job, path))
+        hf_super_ready(super, job, path, ask_duress);
+}
+
 static void ask_sentence(struct hf_super *super, struct hf_job *job, struct hf_answer *answer)
 {
     forward(super, job, answer, HF_CTL_SENTENCE, pass_on); /* the path is all that came */
@@ -385,6 +399,7 @@ void hf_verb_rotate(struct hf_super *super, struct hf_job *job)
 static void accept_judged(struct hf_super *super, struct hf_job *job, struct hf_answer *answer)
 {
     if (answer->verdict.result != HF_OK) {
+        hf_super_refused(super, answer);
         hf_job_end(super, job, &answer->verdict, NULL);
         return;
     }

@@ -44,7 +44,7 @@ def limit():
     result, second, _ = e.provision(again, policy(10, (), 5), fresh=True)
     check(result == OK and e.release(again) == (OK, second) and second != secret, f"FRESH takes a new passcode: {result} {e.text}")
     check(e.status()["generation"] == 5 and e.release(right)[0] == WRONG, "and the old one is wrong")
-    check(indices(tpm) == 3, "what was there before is gone from the TPM")
+    check(indices(tpm) == WHOLE, "what was there before is gone from the TPM")
     e.close()
     tpm.close()
 
@@ -80,7 +80,7 @@ def two_vaults():
     check(second.hello() == BUSY, "one element a vault")
     second.close()
     check(b.ask(ERASE)[0] == OK and a.release(right_a) == (OK, secret_a), "[EL-7] one erased, the other unharmed")
-    check(b.release(right_b)[0] == GONE and b.ask(DEVICE)[0] == GONE and indices(tpm) == 3, "the erased one gives nothing")
+    check(b.release(right_b)[0] == GONE and b.ask(DEVICE)[0] == GONE and indices(tpm) == WHOLE, "the erased one gives nothing")
     check(b.again() == OK and b.status()["state"] == ERASED and b.ask(DEVICE)[0] == GONE, "nor after a restart with its keybag put back")
     other = Swtpm()
     moved = Element(build, tempfile.mkdtemp(dir=work), a.vault, other.tcti, a.blob)
@@ -111,7 +111,7 @@ def recover_from_cut(tpm, e, blob, cutter):
 
 
 def passcode_change():
-    """[EL-5] power cut before every command of a change: exactly one passcode opens, and the TPM holds three indices."""
+    """[EL-5] power cut before every command of a change: exactly one passcode opens, and the TPM holds the vault's five indices."""
     tpm = Swtpm()
     cutter = Cutter(tpm)
     relay = Relay(tpm, cutter)
@@ -130,13 +130,13 @@ def passcode_change():
         cuts += 1
         recover_from_cut(tpm, e, e.blob, cutter)
         check(e.release(new)[0] == WRONG and e.release(old) == (OK, secret), f"cut {at} in PREPARE: the old passcode alone opens: {e.text}")
-        check(indices(tpm) == 3, f"cut {at} in PREPARE: {indices(tpm)} indices")
+        check(indices(tpm) == WHOLE, f"cut {at} in PREPARE: {indices(tpm)} indices")
     cutter.left = 0
     check(cuts > 20, f"only {cuts} cuts in PREPARE")
     check(result == OK and e.release(old) == (OK, secret), f"prepared, and the old one still opens: {e.text}")
     e.kill()
     e.start()  # the keybag was not renamed
-    check(e.hello() == OK and e.commit(0) == OK and e.release(new)[0] == WRONG and indices(tpm) == 3, "prepared and dropped: the old one alone")
+    check(e.hello() == OK and e.commit(0) == OK and e.release(new)[0] == WRONG and indices(tpm) == WHOLE, "prepared and dropped: the old one alone")
     prepared, done = cuts, False
     for at in range(1, 200):  # during COMMIT: the keybag is the new one
         check(e.release(old)[0] == OK, f"released: {e.text}")
@@ -157,7 +157,7 @@ def passcode_change():
             recover_from_cut(tpm, e, blob, cutter)
         check(e.release(old)[0] == WRONG and e.release(new) == (OK, fresh_secret), f"cut {at} in COMMIT: the new passcode alone opens: {e.text}")
         check(e.ask(DEVICE) == (OK, device), "D stays the same")
-        check(indices(tpm) == 3, f"cut {at} in COMMIT: {indices(tpm)} indices")
+        check(indices(tpm) == WHOLE, f"cut {at} in COMMIT: {indices(tpm)} indices")
         old = new
         if done:
             break

@@ -124,7 +124,7 @@ for at in range(len(good_head)):
     check(result == DAMAGED, f"head, byte {at}: {result} {text}")
 open(head, "wb").write(good_head)
 result, body, text = v.ask(v.keys, HEAD_OPEN)
-check(result == OK and struct.unpack_from("<IB", body) == (8, 3) and body[5:] == b"t" * 64, f"the true one opens: {result} {text}")
+check(result == OK and struct.unpack_from("<IB", body) == (8, 3) and body[5:] == b"t" * 64 + b"\0", f"the true one opens: {result} {text}")
 
 old = open(bag, "rb").read()
 check(v.secret(PASSCODE, b"", b"\1" + PASS, b"\2" + OTHER)[0] == OK, "the passcode changes")

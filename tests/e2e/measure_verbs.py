@@ -73,7 +73,7 @@ def commands_line():
     pin = o.element()["nv_pin_name"]
     o.expect(0, "recovery", "replace", o.vault, "--passcode-fd", "0", "--recovery-file", o.phrase + ".2", lines=["314159"], says="A new sentence")
     got = o.element()
-    check(not got["reseal_pending"] and got["nv_pin_name"] != pin and got["software"] == "in-force" and got["failed"] == 0 and indices(o.tpm) == 3, f"settled, P is another: {got}")
+    check(not got["reseal_pending"] and got["nv_pin_name"] != pin and got["software"] == "in-force" and got["failed"] == 0 and indices(o.tpm) == WHOLE, f"settled, P is another: {got}")
     for n, bag in ((0, None), (0, old_bag), (1, old_bag)):
         boot(o.tpm, n)
         kept = open(o.bag, "rb").read()
@@ -194,7 +194,7 @@ def no_room():
     for at in range(n):
         o.tpm.tool("tpm2_nvundefine", f"{0x01500000 + at:#x}", "-C", "o")
     o.judged(0)
-    check(o.element()["reseal_pending"] is False and indices(o.tpm) == 3, "settled when there is room")
+    check(o.element()["reseal_pending"] is False and indices(o.tpm) == WHOLE, "settled when there is room")
     o.close()
 
 
@@ -237,7 +237,7 @@ def kills():
             time.sleep(0.05)
         got = o.element()
         check(got.get("software") in ("in-force", "predicted") and got["pin_state"] == "whole", f"round {rounds}: {got}")
-        check(indices(o.tpm) == 3, f"round {rounds}: {indices(o.tpm)} indices")
+        check(indices(o.tpm) == WHOLE, f"round {rounds}: {indices(o.tpm)} indices")
         both += got.get("reseal_pending", False)
         settled += got.get("software") == "in-force" and words[0] == "passcode"
         check(o.expect(0, "recovery", "replace", o.vault, "--passcode-fd", "0", "--recovery-file", f"{o.phrase}.{rounds}", lines=["314159"]), f"round {rounds}: the passcode opens")

@@ -107,8 +107,14 @@ void hf_keyring_drop_all(void)
 
 /* --- the head, which the enclave keeps durably --- */
 
-enum hf_result hf_keyring_head_open(uint32_t *ret_settled, uint8_t *ret_state, uint8_t ret_tips[2 * HF_INDEX_TIP_LEN])
+enum hf_result hf_keyring_head_accept(void)
 {
+    return HF_OK;
+}
+
+enum hf_result hf_keyring_head_open(uint32_t *ret_settled, uint8_t *ret_state, uint8_t ret_tips[2 * HF_INDEX_TIP_LEN], uint8_t *ret_age)
+{
+    *ret_age = 0;
     memcpy(ret_tips, disk_now->head_tips, sizeof disk_now->head_tips);
     *ret_settled = disk_now->head_settled;
     *ret_state = (uint8_t)disk_now->head_state;

@@ -1,11 +1,13 @@
 """For tests: a real swtpm, a recording relay before it, and holdfast-element as a process on its socketpair."""
 import atexit, json, os, shutil, signal, socket, struct, subprocess, tempfile, threading, time
 
-HELLO, PROVISION, RELEASE, DEVICE, PREPARE, COMMIT, GENERATION, STATUS, ERASE, FRESH = range(0x0401, 0x040B)
+HELLO, PROVISION, RELEASE, DEVICE, PREPARE, COMMIT, GENERATION, STATUS, ERASE, FRESH, DECOY, HEAD, REFRESH = range(0x0401, 0x040E)
 OK, FAILED, USAGE, WRONG, DELAYED, GONE, LOCKED, DAMAGED, REFUSED, UNREACHABLE = range(10)
 NO_SPACE, BUSY, PROTOCOL, UNSUPPORTED = 12, 15, 16, 18
 AUTO, SOFTWARE, TPM2 = 0, 1, 2
 EMPTY, ACTIVE, FINISHED, ERASED = range(4)
+WHOLE = 5  # NV indices of a vault: C, G, H, P, Q
+NO_SECOND = bytes(32)  # Q's authorisation where a test has no use for it
 passed = failed = skipped = 0
 
 
@@ -87,7 +89,7 @@ class Swtpm:
     def tool(self, *words, data=None, cwd=None):
         """A tpm2-tools command; returns (exit status, output)."""
         done = subprocess.run(list(words), input=data, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=cwd or self.folder,
-                              env={"PATH": "/usr/bin:/bin:/usr/sbin", "TPM2TOOLS_TCTI": self.tcti, "TSS2_LOG": "all+NONE", "HOME": self.folder}, timeout=60)
+                              env={"PATH": "/usr/bin:/bin:/usr/sbin", "TPM2TOOLS_TCTI": self.tcti, "TSS2_LOG": "all+NO_SECOND", "HOME": self.folder}, timeout=60)
         return done.returncode, done.stdout.decode(errors="replace")
 
     def close(self):
@@ -177,7 +179,7 @@ def parse_status(body):
     failed, limit, retry, erases, generation, slot, since, m = struct.unpack_from("<IIIBQIIH", body, 8 + n)
     at = 8 + n + struct.calcsize("<IIIBQIIH")
     return {"kind": kind, "state": state, "hardware": hardware, "vendor": vendor, "failed": failed, "limit": limit, "retry": retry, "generation": generation,
-            "slot": slot, "since": since, "public": json.loads(body[at:at + m].decode()), **dict(zip(("fit", "predicted", "pcrs", "untouched"), struct.unpack_from("<BBII", body, at + m)))}
+            "slot": slot, "since": since, "public": json.loads(body[at:at + m].decode()), **dict(zip(("fit", "predicted", "pcrs", "untouched", "head_counted", "head", "stale", "pace"), struct.unpack_from("<BBIIBQBI", body, at + m)))}
 
 
 def values(pcrs):
@@ -219,21 +221,36 @@ class Element:
         body = self.vault + struct.pack("<IH", self.kind, len(tcti)) + tcti + struct.pack("<BH", creating, len(blob)) + blob
         return self.ask(HELLO, body)[0]
 
-    def provision(self, auth, limits, fresh=False):
+    def provision(self, auth, limits, fresh=False, second=NO_SECOND):
         extra = struct.pack("<IH", self.kind, len(self.tcti.encode())) + self.tcti.encode() if fresh else b""
-        result, body = self.ask(FRESH if fresh else PROVISION, auth + limits + extra)
+        result, body = self.ask(FRESH if fresh else PROVISION, auth + second + limits + extra)
         if result != OK:
             return result, None, None
         self.blob = body[70:70 + struct.unpack_from("<H", body, 68)[0]]
         return result, body[4:36], body[36:68]
 
-    def release(self, auth):
-        result, body = self.ask(RELEASE, auth)
+    def release(self, auth, second=None):
+        """self.duress then says whether Q took it."""
+        result, body = self.ask(RELEASE, auth + (second or os.urandom(32)))
+        self.duress = result != OK and body[-1:] == b"\1"
         return (OK, body) if result == OK else (result, None)
 
-    def prepare(self, auth, how=0, measure=KEEP, predicted=None):
+    def decoy(self):
+        result, body = self.ask(DECOY)
+        return (result, body[70:70 + struct.unpack_from("<H", body, 68)[0]]) if result == OK else (result, None)
+
+    def refresh(self, second):
+        """(result, Q is stale still)"""
+        result, body = self.ask(REFRESH, second)
+        return result, body == b"\1" if result == OK else None
+
+    def head(self, value, anew=False):
+        result, body = self.ask(HEAD, struct.pack("<BQ", anew, value))
+        return (OK, struct.unpack("<Q", body)[0]) if result == OK else (result, None)
+
+    def prepare(self, auth, how=0, measure=KEEP, predicted=None, second=NO_SECOND):
         """Returns (result, slot, S', blob'). The blob is not taken: that is the keybag's rename."""
-        result, body = self.ask(PREPARE, auth + struct.pack("<BI", how, measure) + values(predicted or {}))
+        result, body = self.ask(PREPARE, auth + second + struct.pack("<BI", how, measure) + values(predicted or {}))
         if result != OK:
             return result, None, None, None
         return result, struct.unpack_from("<I", body)[0], body[4:36], body[38:38 + struct.unpack_from("<H", body, 36)[0]]

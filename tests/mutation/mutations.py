@@ -82,6 +82,12 @@ m("a delay is over with the machine's restart", "src/element/attempts.c", "     
 m("the element's record has no checksum", "src/element/record.c", "    if (!hf_equal_ct(sum, file.data + file.len - CHECKSUM_LEN, sizeof sum))\n        return HF_DAMAGED;", "", "test_attempts")
 m("the element's generation goes back", "src/element/software.c", "        return generation == element->record.generation ? HF_OK : HF_REFUSED;", "        return HF_OK;", "test_attempts")
 m("the old passcode's secret stays after a change", "src/element/software.c", "    hf_wipe(&next.slots[1 - slot], sizeof next.slots[0]);\n", "", "test_attempts")
+m("the duress passcode is asked in front of the passcode", "src/element/tpm2.c", "    enum hf_result result = hf_unseal_release(tpm, pin, auth, hf_measure_seal(t), ret, error);",
+  "    t->duress = hf_tpm2_ask_second(t, tpm, duress);\n    enum hf_result result = hf_unseal_release(tpm, pin, auth, hf_measure_seal(t), ret, error);", "e2e/duress.py at_the_element")
+m("the duress passcode leaves P in the TPM", "src/element/tpm2_second.c", "    HF_TRY(destroy(t, tpm, error));\n", "    (void)destroy;\n", "e2e/duress.py looks_wrong")
+m("a spent second index stays spent", "src/enclave/unlock.c", "    if (!predicted && !e->element.second_stale)\n        return;\n", "    if (!predicted)\n        return;\n", "e2e/duress.py renewed")
+m("a head that is older than the TPM counts is taken", "src/enclave/head.c", "        *ret_age = HF_HEAD_OLDER;", "        *ret_age = HF_HEAD_NEWEST;", "e2e/freshness_tpm2.py put_back")
+m("a close does not step the head's counter", "src/enclave/head.c", "    return save_stepped_if_it_can_be(e, &head);\n}", "    return save(&e->device_key, &head);\n}", "e2e/freshness_tpm2.py put_back")
 m("the same wrong passcode counts again", "src/enclave/unlock.c", "    if (hf_cache_has(e, passcode))", "    if (0)", "e2e/enclave_flow.py")
 m("weak passcodes are taken", "src/enclave/unlock.c", "    if (kind != HF_ELEMENT_TPM2 && !is_strong(passcode))", "    if (0)", "e2e/enclave_flow.py")
 m("the TPM's limit may be written again", "src/element/tpm2_gate.c", "    HF_TRY(hf_nv_counter_step(tpm, counter, error));\n    HF_TRY(hf_nv_counter_read(tpm, counter, &value, error));\n    HF_TRY(hf_tpm_session",

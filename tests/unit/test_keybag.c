@@ -79,7 +79,7 @@ TEST(keybag_round_trip)
     CHECK_INT(view.macced.len, len - 36);
     CHECK(view.macced.data == file);
     CHECK_MEM(view.mac, some_mac, 32);
-    CHECK_MEM(view.header_bytes.data, "HFKEYBAG\x03", 9);
+    CHECK_MEM(view.header_bytes.data, "HFKEYBAG\x04", 9);
 
     header.has_recovery = false;
     header.element_kind = HF_ELEMENT_SOFTWARE;
@@ -95,7 +95,7 @@ TEST(keybag_round_trip)
 TEST(keybag_of_another_format_is_named)
 {
     static struct hf_keybag_view view;
-    static const uint8_t others[] = {0, 1, 2};
+    static const uint8_t others[] = {0, 1, 2, 3};
     struct hf_public_header header = some_header();
     struct hf_error error;
     char words[64];
@@ -103,7 +103,7 @@ TEST(keybag_of_another_format_is_named)
     for (size_t i = 0; i < sizeof others; i++) {
         file[12] = others[i];
         CHECK_INT(hf_keybag_parse(HF_SPAN(file, len), &view, &error), HF_DAMAGED);
-        (void)snprintf(words, sizeof words, "format %u, this version reads 3", others[i]);
+        (void)snprintf(words, sizeof words, "format %u, this version reads 4", others[i]);
         CHECK(strstr(error.text, words) != NULL);
     }
 }

@@ -205,7 +205,8 @@ static void some_sealed(struct hf_tpm2_sealed *sealed, size_t public_len, size_t
 
 static struct hf_tpm2_blob some_blob(uint32_t mask, uint32_t count)
 {
-    struct hf_tpm2_blob blob = {.slot = 1, .policy = {.attempts = 10, .delay_count = 2, .delay_s = {60, 300}}, .counter = 0x01800001, .generation_counter = 0x01800002, .birth_count = 3,
+    struct hf_tpm2_blob blob = {.slot = 1, .policy = {.attempts = 10, .delay_count = 2, .delay_s = {60, 300}}, .counter = 0x01800001, .generation_counter = 0x01800002, .head_counter = 0x01800005, .birth_count = 3, .pace_ms = 40,
+                                .second = {.used = true, .handle = 0x01800006}, .second_before = {.used = true, .handle = 0x01800007},
                                 .pin = {.used = true, .handle = 0x01800003}, .before = {.used = true, .handle = 0x01800004}, .seal_count = count, .trust = 1,
                                 .trust_why = "no certificate"};
     for (uint32_t i = 0; i < count; i++) {

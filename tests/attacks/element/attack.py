@@ -16,7 +16,7 @@ SEALED = b"thirty-two bytes of naive secret"
 def sealed(blob):
     """The sealed objects in a keybag's blob (src/element/tpm2_blob.h): {name: (TPM2B_PUBLIC, TPM2B_PRIVATE)}."""
     (delays,) = struct.unpack_from("<I", blob, 12)
-    at = 16 + 4 * delays + 34 + 4 + 4 + 8 + 8 + 2 * 77 + 1
+    at = 16 + 4 * delays + 34 + 3 * 4 + 8 + 8 + 4 + 4 * 77 + 1
     (pcrs,) = struct.unpack_from("<H", blob, at)
     at += 2 + 32 * bin(pcrs).count("1")
     pieces = []
