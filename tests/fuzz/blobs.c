@@ -99,6 +99,9 @@ size_t fuzz_seed(unsigned number, uint8_t *out)
     some.policy = (struct hf_policy){.attempts = 10, .delay_count = 6, .delay_s = {60, 300, 900}};
     some.counter = 0x01800000;
     some.generation_counter = 0x01800001;
+    some.head_counter = 0x01800004;
+    some.pace_ms = 50;
+    some.second = (struct hf_tpm2_pin){.used = true, .handle = 0x01800005};
     some.pin = (struct hf_tpm2_pin){.used = true, .handle = 0x01800002};
     some.seal_count = 1 + number % 2;
     sealed(&some.seals[0], 1);

@@ -16,6 +16,7 @@ enum { REQUESTS = 12, REQUEST_MAX = 8000 };
 static int root;
 static char folder[] = "/tmp/hf-fuzz-element-XXXXXX";
 static const uint8_t right[32] = {1, 1, 1}, vault[16] = {3};
+static const uint8_t second[32]; /* Q's: the software element takes no notice of it */
 
 static void empty(void)
 {
@@ -75,7 +76,7 @@ bool fuzz_one(const uint8_t *data, size_t len)
         good += verdict.result == HF_OK;
         bool release = sent[i].len >= 2 && (sent[i].data[0] | sent[i].data[1] << 8) == HF_EL_RELEASE;
         if (release && verdict.result == HF_OK) /* only ever for an A that was provisioned in this run: they all begin so */
-            FUZZ_PROMISE(sent[i].len == 2 + sizeof right && hf_reader_left(&body) == 32);
+            FUZZ_PROMISE(sent[i].len == 2 + sizeof right + sizeof second && hf_reader_left(&body) == 32);
     }
     FUZZ_PROMISE(recv(pair[0], reply, sizeof reply, 0) == 0);
     FUZZ_PROMISE(close(pair[0]) == 0);
@@ -121,6 +122,7 @@ static uint8_t *provision(uint8_t *at)
     const struct hf_policy policy = {.attempts = 5, .delay_count = 1, .delay_s = {0}};
     begin(at, HF_EL_PROVISION);
     hf_write_bytes(&message, right, sizeof right);
+    hf_write_bytes(&message, second, sizeof second);
     hf_limits_write(&message, &policy);
     hf_write_u64(&message, 0);
     hf_write_u8(&message, 0);
@@ -135,6 +137,7 @@ static uint8_t *release(uint8_t *at, uint8_t first)
     a[0] = first;
     begin(at, HF_EL_RELEASE);
     hf_write_bytes(&message, a, sizeof a);
+    hf_write_bytes(&message, second, sizeof second);
     return end();
 }
 
@@ -150,6 +153,7 @@ size_t fuzz_seed(unsigned number, uint8_t *out)
         at = release(at, 1);
         begin(at, HF_EL_PREPARE);
         hf_write_bytes(&message, right, sizeof right);
+        hf_write_bytes(&message, second, sizeof second);
         hf_seal_request_write(&message, &keep);
         at = end();
         begin(at, HF_EL_COMMIT);
@@ -167,6 +171,7 @@ size_t fuzz_seed(unsigned number, uint8_t *out)
     }
     begin(at, HF_EL_FRESH);
     hf_write_bytes(&message, right, sizeof right);
+    hf_write_bytes(&message, second, sizeof second);
     hf_limits_write(&message, &(struct hf_policy){.attempts = 5});
     hf_write_u64(&message, 3);
     hf_write_u8(&message, 0);
