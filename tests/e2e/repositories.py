@@ -80,7 +80,10 @@ def git():
                               env=dict(os.environ, GIT_CONFIG_GLOBAL="/dev/null", HOME=v.plain), start_new_session=True)
         time.sleep(rng.uniform(0.05, 1.0 + n % 3))
         in_the_middle += gc.poll() is None
-        os.killpg(gc.pid, signal.SIGKILL)
+        try:
+            os.killpg(gc.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass # it was done
         gc.wait()
         remove_locks(ours)
         if n % 2:

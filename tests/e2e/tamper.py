@@ -77,7 +77,7 @@ class Batch:
 
     def look(self, found):
         spoiled = set()
-        self.held = [open(f"{self.top}/{n}", "rb") for n in getattr(self, "before", ())]
+        held = [open(f"{self.top}/{n}", "rb") for n in getattr(self, "before", ())]
         for name, answers, how, what, named in self.expected:
             path = f"{self.top}/{name}"
             spoiled.add(name)
@@ -96,6 +96,8 @@ class Batch:
         extra = {p for p in found if p.startswith(f"/{self.name}/")} - {os.path.normpath(f"/{self.name}/{e[4]}") for e in self.expected if e[4]}
         extra = {p for p in extra if not any(p.startswith(os.path.normpath(f"/{self.name}/{e[0]}")) for e in self.expected)}
         check(not extra, f"{self.name}: check names what was not touched: {sorted(extra)[:5]}")
+        for f in held:
+            f.close()
 
 
 def disk_open(path, flags):
