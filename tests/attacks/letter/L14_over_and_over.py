@@ -14,6 +14,7 @@ VERBS = {
     "recovery replace": ("recovery", "replace", "V", "--recovery-file", "N", "--passcode-fd", "0"), "settings": ("settings", "V", "--grace", "0", "--passcode-fd", "0"),
     "export": ("export", "V", "O", "--passcode-fd", "0"), "check": ("check", "V", "--passcode-fd", "0"), "accept": ("accept", "V", "--all", "--passcode-fd", "0"),
     "status": ("status", "V", "--json"), "reseal": ("reseal", "V", "--passcode-fd", "0"), "rotate": ("rotate", "V"), "unlock": ("unlock", "V", "--passcode-fd", "0"), "lock": ("lock", "V"), "close": ("close", "V"),
+    "duress": ("duress", "V", "--passcode-fd", "0", "--new-passcode-fd", "0"),
     "protect": ("protect", "--class", "always", "V"),
 }
 ORDINARY = {"create", "passphrase", "erase"}  # make a vault, make words, destroy
