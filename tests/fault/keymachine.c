@@ -27,9 +27,14 @@ void key_machine_reserve(void)
         (void)dup2(open("/dev/null", O_RDONLY | O_CLOEXEC), fd);
 }
 
+struct element_fds {
+    int socket, state;
+};
+
 static void *run_element(void *arg)
 {
-    (void)hf_element_serve(*(int *)arg, disk_open_ino(DISK_STATE), -1);
+    const struct element_fds *fds = arg;
+    (void)hf_element_serve(fds->socket, fds->state, -1);
     return NULL;
 }
 
@@ -50,7 +55,7 @@ static void pair(int at, int *ret_other)
 
 void key_machine_boot(void)
 {
-    static int element;
+    static struct element_fds element;
     pthread_t thread;
     struct hf_enclave *e = calloc(1, sizeof *e);
     if (!e)
@@ -58,7 +63,8 @@ void key_machine_boot(void)
     e->timer = -1;
     hf_random(e->cache_key, sizeof e->cache_key);
     pair(HF_FD_ENCLAVE_CONTROL, &control);
-    pair(HF_FD_ENCLAVE_ELEMENT, &element);
+    pair(HF_FD_ENCLAVE_ELEMENT, &element.socket);
+    element.state = disk_open_ino(DISK_STATE); /* before both run: the disk in memory takes one call at a time, as the two programs make them from then on */
     pair(HF_FD_ENCLAVE_KEYS, &keys);
     disk_fix_fd(HF_FD_ENCLAVE_DIR, DISK_OWN);
     if (pthread_create(&thread, NULL, run_element, &element) != 0 || pthread_create(&thread, NULL, run_enclave, e) != 0)
