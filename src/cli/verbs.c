@@ -164,7 +164,8 @@ enum hf_result cli_open_at(struct cli_link *link, const char *mountpoint, const 
     HF_TRY(cli_call(link, &request, options->locked ? -1 : link->handed, false, error, &body));
     HF_TRY(cli_status_read(&body, &status, error));
     tell_failures(&status);
-    (void)lstat(path, &root); /* until it has asked once, the kernel takes the root for its own and refuses its owner's chmod */
+    if (geteuid() != 0)
+        (void)lstat(path, &root); /* until it has asked once, the kernel takes the root for its own and refuses its owner's chmod */
     if (status.last_stop[0])
         cli_complain("last time this vault was not closed in order: %s", status.last_stop);
     return status.enclave.policy.profile && !options->locked ? cli_layout(path, error) : HF_OK;
