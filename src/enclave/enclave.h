@@ -112,11 +112,13 @@ HF_MUST_USE bool hf_keystore_public_is_ours(const struct hf_keybag_keys *user, c
 /* generation 0: the current one. NULL when there is none. */
 const struct hf_keybag_entry *hf_keystore_find(const struct hf_enclave *e, unsigned class, uint32_t generation);
 
-/* unlock.c: the verbs that need a passcode or the phrase */
+/* create.c: the verbs that make the keybag anew */
 enum hf_result hf_verb_create(struct hf_enclave *e, struct hf_exchange *x);
+enum hf_result hf_verb_recover(struct hf_enclave *e, struct hf_exchange *x);
+
+/* unlock.c: the verbs that need the passcode, and those of an unlocked vault */
 enum hf_result hf_verb_unlock(struct hf_enclave *e, struct hf_exchange *x);
 enum hf_result hf_verb_passcode(struct hf_enclave *e, struct hf_exchange *x);
-enum hf_result hf_verb_recover(struct hf_enclave *e, struct hf_exchange *x);
 enum hf_result hf_verb_new_recovery(struct hf_enclave *e, struct hf_exchange *x);
 enum hf_result hf_verb_settings(struct hf_enclave *e, struct hf_exchange *x);
 enum hf_result hf_verb_rotate(struct hf_enclave *e, struct hf_exchange *x);

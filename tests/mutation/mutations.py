@@ -88,8 +88,8 @@ m("the duress passcode leaves P in the TPM", "src/element/tpm2_second.c", "    H
 m("a spent second index stays spent", "src/enclave/unlock.c", "    if (!predicted && !e->element.second_stale)\n        return;\n", "    if (!predicted)\n        return;\n", "e2e/duress.py renewed")
 m("a head that is older than the TPM counts is taken", "src/enclave/head.c", "        *ret_age = HF_HEAD_OLDER;", "        *ret_age = HF_HEAD_NEWEST;", "e2e/freshness_tpm2.py put_back")
 m("a close does not step the head's counter", "src/enclave/head.c", "    return save_stepped_if_it_can_be(e, &head);\n}", "    return save(&e->device_key, &head);\n}", "e2e/freshness_tpm2.py put_back")
-m("the same wrong passcode counts again", "src/enclave/unlock.c", "    if (hf_cache_has(e, passcode))", "    if (0)", "e2e/enclave_flow.py")
-m("weak passcodes are taken", "src/enclave/unlock.c", "    if (kind != HF_ELEMENT_TPM2 && !is_strong(passcode))", "    if (0)", "e2e/enclave_flow.py")
+m("the same wrong passcode counts again", "src/enclave/trial.c", "    if (hf_cache_has(e, passcode))", "    if (0)", "e2e/enclave_flow.py")
+m("weak passcodes are taken", "src/enclave/trial.c", "    if (kind != HF_ELEMENT_TPM2 && !is_strong(passcode))", "    if (0)", "e2e/enclave_flow.py")
 m("the TPM's limit may be written again", "src/element/tpm2_gate.c", "    HF_TRY(hf_nv_counter_step(tpm, counter, error));\n    HF_TRY(hf_nv_counter_read(tpm, counter, &value, error));\n    HF_TRY(hf_tpm_session",
   "    HF_TRY(hf_nv_counter_read(tpm, counter, &value, error));\n    HF_TRY(hf_tpm_session", "e2e/element_tpm2.py limit")
 m("another index in P's place is taken for it", "src/element/tpm2_nv.c", "name_is(name, expected, false) ? HF_NV_UNWRITTEN : HF_NV_FOREIGN;", "name_is(name, expected, false) ? HF_NV_UNWRITTEN : HF_NV_OURS;", "attacks/element/03_redefine.py")

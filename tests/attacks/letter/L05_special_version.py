@@ -50,7 +50,7 @@ with attack("a special enclave that takes any passcode for right, on a locked va
     for name in os.listdir(v.bin):
         shutil.copy(os.path.join(v.bin, name), mine)
     # the element's refusal is ignored, and the keybag opened with what is there
-    special.build("holdfast-enclave", {"enclave/unlock.c": [("    if (result == HF_WRONG_PASSCODE || result == HF_GONE) {\n", "    result = HF_OK;\n    if (result == HF_GONE) {\n")]}, mine)
+    special.build("holdfast-enclave", {"enclave/trial.c": [("    if (result == HF_WRONG_PASSCODE || result == HF_GONE) {\n", "    result = HF_OK;\n    if (result == HF_GONE) {\n")]}, mine)
     run = lambda passcode: subprocess.run([os.path.join(mine, "holdfast"), "passcode", v.vault, "--passcode-fd", "0", "--new-passcode-fd", "0"], env=v.env, input=f"{passcode}\n{passcode}\n", capture_output=True, text=True).returncode
     a.works(run(PASS) == 0, "it is a whole enclave: with the right passcode it opens the keybag")
     code = run(wrong(1))

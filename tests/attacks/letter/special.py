@@ -42,8 +42,8 @@ FREE_GUESSES = {
 }
 # An enclave that leaves each passcode it is told in its own directory (its sandbox permits that).
 TELLTALE = {
-    "enclave/unlock.c": [("            hf_test_note_secret(\"passcode\", ret->bytes, ret->len);\n",
+    "enclave/trial.c": [("            hf_test_note_secret(\"passcode\", ret->bytes, ret->len);\n",
                           "        {\n            int told = openat(HF_FD_ENCLAVE_DIR, \"told\", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);\n"
                           "            if (told >= 0 && write(told, ret->bytes, ret->len) > 0)\n                (void)close(told);\n        }\n"),
-                         ("#include <stdio.h>\n", "#include <fcntl.h>\n#include <stdio.h>\n#include <unistd.h>\n")],
+                         ("#include <string.h>\n", "#include <fcntl.h>\n#include <string.h>\n#include <unistd.h>\n")],
 }
