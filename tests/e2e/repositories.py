@@ -167,12 +167,12 @@ def debian():
         data = pathlib.Path(ours).read_bytes()
         check(data == pathlib.Path(plain).read_bytes() and len(data) > 5000, "the package is byte for byte the one from a plain disk")
         check(run("dpkg-deb", "-I", ours, cwd=v.mnt).returncode == 0, "dpkg-deb reads it")
-        run("dpkg-deb", "-x", ours, f"{v.mnt}/root", cwd=v.mnt)
-        check(run(f"{v.mnt}/root/usr/bin/probe-link", cwd=v.mnt).stdout == b"39\n", "its program runs from the mount")
-        run("dpkg-deb", "-e", ours, f"{v.mnt}/root/DEBIAN", cwd=v.mnt)
-        check(run("md5sum", "-c", "--quiet", "DEBIAN/md5sums", cwd=f"{v.mnt}/root").returncode == 0, "its files have their sums")
-        st = os.stat(f"{v.mnt}/root/usr/share/probe/same-as-1")
-        check(st.st_nlink == 2 and st.st_ino == os.stat(f"{v.mnt}/root/usr/share/probe/file-1").st_ino, "hard links are hard links")
+        run("dpkg-deb", "-x", ours, f"{v.mnt}/unpacked", cwd=v.mnt)
+        check(run(f"{v.mnt}/unpacked/usr/bin/probe-link", cwd=v.mnt).stdout == b"39\n", "its program runs from the mount")
+        run("dpkg-deb", "-e", ours, f"{v.mnt}/unpacked/DEBIAN", cwd=v.mnt)
+        check(run("md5sum", "-c", "--quiet", "DEBIAN/md5sums", cwd=f"{v.mnt}/unpacked").returncode == 0, "its files have their sums")
+        st = os.stat(f"{v.mnt}/unpacked/usr/share/probe/same-as-1")
+        check(st.st_nlink == 2 and st.st_ino == os.stat(f"{v.mnt}/unpacked/usr/share/probe/file-1").st_ino, "hard links are hard links")
         for made in pathlib.Path(v.mnt).glob("*.dsc"):
             run("dpkg-source", "-x", "--no-check", str(made), "again", cwd=v.mnt)
         check({name: seen for name, seen in tree(f"{v.mnt}/holdfast-probe-1.2").items() if name.endswith(".c") or name in SOURCE}.items() <= tree(f"{v.mnt}/again").items(),

@@ -11,15 +11,15 @@ def m(name, file, old, new, test, quick=False):
 
 
 # --- what must be on the disk before it is believed ---
-m("a replaced file is not synced", "src/os/file.c", "    HF_TRY(settle(hf_disk->fsync(fd)));\n", "", "test_os", quick=True)
+m("a replaced file is not synced", "src/os/file.c", "    HF_TRY(settle(hf_disk->fsync(fd)));\n", "", "test_file", quick=True)
 m("a replaced file's directory is not synced", "src/os/file.c", """        return result;
     }
     return settle(hf_disk->fsync(dir));""", """        return result;
     }
-    return HF_OK;""", "test_os")
-m("a removed file's directory is not synced", "src/os/file.c", "power cut. */\n    return settle(hf_disk->fsync(dir));", "power cut. */\n    return HF_OK;", "test_os")
-m("a made directory is not synced", "src/os/file.c", "            HF_TRY(settle(made));\n        HF_TRY(settle(hf_disk->fsync(dir)));", "            HF_TRY(settle(made));", "test_os")
-m("a wiped file is not overwritten", "src/os/file.c", "    if (wipe)\n        overwrite(dir, name);", "    (void)overwrite;\n    (void)wipe;", "test_os")
+    return HF_OK;""", "test_file")
+m("a removed file's directory is not synced", "src/os/file.c", "power cut. */\n    return settle(hf_disk->fsync(dir));", "power cut. */\n    return HF_OK;", "test_file")
+m("a made directory is not synced", "src/os/file.c", "            HF_TRY(settle(made));\n        HF_TRY(settle(hf_disk->fsync(dir)));", "            HF_TRY(settle(made));", "test_file")
+m("a wiped file is not overwritten", "src/os/file.c", "    if (wipe)\n        overwrite(dir, name);", "    (void)overwrite;\n    (void)wipe;", "test_file")
 m("an fsync writes no header and has no barrier", "src/fs/content_io.c", "    HF_TRY(hf_content_sync_header(content));\n    content->dynamic.durable = content->dynamic.size; /*", "    content->dynamic.durable = content->dynamic.size; /*", "test_content")
 m("a page grows inside a durable length", "src/fs/content_io.c", "    content->ahead = true;\n    return hf_content_barrier(content);\n}\n\nenum hf_result hf_content_put_pages",
   "    content->ahead = true;\n    return HF_OK;\n}\n\nenum hf_result hf_content_put_pages", "test_content")
@@ -131,8 +131,8 @@ m("the filter holds one thread alone", "src/os/sandbox_seccomp.c", "SECCOMP_FILT
 m("the enclave is not confined to its directory", "src/enclave/sandbox.c", "    enum hf_result result = hf_sandbox_paths(&dir, 1);", "    (void)dir;\n    enum hf_result result = HF_OK;", "e2e/enclave_sandbox.py")
 m("the filesystem may start programs and reach the network", "src/fs/sandbox.c", "    return hf_sandbox_deny(denied, sizeof denied / sizeof denied[0]);", "    (void)denied;\n    return HF_OK;", "e2e/enclave_sandbox.py")
 m("the element may call what it likes", "src/element/sandbox.c", "    return hf_sandbox_allow_only(allowed, sizeof allowed / sizeof allowed[0]);", "    (void)allowed;\n    return HF_OK;", "e2e/element_tpm2.py sandbox")
-m("symlinks are followed", "src/os/file.c", "O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);\n    if (fd == -ELOOP", "O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);\n    if (fd == -ELOOP", "test_os", quick=True)
-m("a file that grows while it is read passes for whole", "src/os/file.c", "        if (past > 0)\n            return HF_TOO_LARGE;", "        (void)past;", "test_os")
+m("symlinks are followed", "src/os/file.c", "O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);\n    if (fd == -ELOOP", "O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);\n    if (fd == -ELOOP", "test_file", quick=True)
+m("a file that grows while it is read passes for whole", "src/os/file.c", "        if (past > 0)\n            return HF_TOO_LARGE;", "        (void)past;", "test_file")
 m("a cut message is taken", "src/os/ipc.c", "header.msg_flags & (MSG_TRUNC | MSG_CTRUNC) || ", "", "test_os")
 m("the owner's socket is open to others", "src/os/ipc.c", "fchmod(fd, 0600) < 0", "fchmod(fd, 0666) < 0", "test_os")
 m("the supervisor serves every user", "src/super/main.c", " && (uid == geteuid() || uid == 0))", ")", "e2e/death.py intruder")
