@@ -227,7 +227,4 @@ void hf_serve_finish(void)
 {
     while (thread_count > 0)
         (void)pthread_join(threads[--thread_count], NULL);
-    if (session)
-        fuse_session_destroy(session);
-    session = NULL;
 }

@@ -25,7 +25,7 @@ int hf_serve_ended(void);
 /* Death: until the process ends, requests that do not come to their end are answered EIO for the threads that have them, and one more thread answers new
  * ones. Else a page that such a request holds stops whoever invalidates it, unkillably, and with it the end of this process. */
 void hf_serve_give_up(void);
-/* Joins the threads (the connection must have ended) and closes the descriptor. */
+/* Joins the threads (the connection must have ended). Session and descriptor stay until the process ends: whoever watches for death may be using them. */
 void hf_serve_finish(void);
 
 #endif

@@ -2,7 +2,7 @@
 """Before the first unlock data can arrive: the spool of class unless-open on the real mount, its attackers and its power cuts. spool.py BUILD
 
 Proves [UO-8] [UO-9] [UO-10] [UO-11]."""
-import ctypes, glob, hashlib, os, random, shutil, signal, struct, subprocess, sys, tempfile, time
+import ctypes, glob, hashlib, os, random, shutil, signal, struct, subprocess, sys, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from vaultlib import *
@@ -413,14 +413,7 @@ for n in range(10**6):
 
 def forgotten():
     """Back before the first unlock no program holds a key or a name of anything but class always. [PR-3] is off, or nothing could be read."""
-    folder = tempfile.mkdtemp(prefix="hf-e2e-log-")
-    log = os.path.join(folder, "secrets")
-    v = Vault(BUILD, env={"HF_TEST_SECRET_LOG": log, "HF_TEST_NO_MEMFD_SECRET": "1", "HF_TEST_DUMPABLE": "1"}, create=("--grace", "0"))
-    v.open()
-    if not os.path.exists(log) or os.path.getsize(log) == 0:
-        skip("memory: this build logs no secrets (-Dtesting=true)")
-        v.clean()
-        return
+    v, log = telling_vault(BUILD, create=("--grace", "0"))
     box, plain = drop_box(v, "new"), v.path("plain")
     os.mkdir(plain)
     marker = b"<<words of a file that is there after the unlock>>"
@@ -472,7 +465,7 @@ def forgotten():
     v.must("check", v.vault)
     v.close()
     v.clean()
-    shutil.rmtree(folder)
+    shutil.rmtree(os.path.dirname(log))
 
 
 for part in sys.argv[2:] or ("delivery", "programs", "attackers", "public_half", "forgotten", "cuts"):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Class unless-open on the real mount: data arrives while locked, the descriptor that made a file works on, afterwards nothing of it is left. unless_open.py BUILD"""
-import glob, os, shutil, signal, sys, tempfile
+import glob, os, shutil, signal, sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from vaultlib import *
@@ -116,14 +116,8 @@ def tampered():
 
 def in_memory():
     """[UO-6] After the last close while locked neither keys nor content are in any program. The switches make memory readable at all."""
-    folder = tempfile.mkdtemp(prefix="hf-e2e-log-")
-    log, marker, late = os.path.join(folder, "secrets"), b"<<came before the lock>>", b"<<came while locked>>"
-    v = Vault(BUILD, env={"HF_TEST_SECRET_LOG": log, "HF_TEST_NO_MEMFD_SECRET": "1", "HF_TEST_DUMPABLE": "1"})
-    v.open()
-    if not os.path.exists(log) or os.path.getsize(log) == 0:
-        skip("memory: this build logs no secrets (-Dtesting=true)")
-        v.clean()
-        return
+    marker, late = b"<<came before the lock>>", b"<<came while locked>>"
+    v, log = telling_vault(BUILD)
     box = v.protected("box", cls="unless-open")
     for i in range(10):
         put(f"{box}/{i}", marker * 500)
@@ -154,7 +148,7 @@ def in_memory():
     check(get(f"{box}/late") == late * 900, "until the unlock")
     v.close()
     v.clean()
-    shutil.rmtree(folder)
+    shutil.rmtree(os.path.dirname(log))
 
 
 def killed():

@@ -228,3 +228,13 @@ class Vault:
             if subprocess.run(["umount", "-l", self.mnt], capture_output=True).returncode != 0:
                 break
         shutil.rmtree(self.work, ignore_errors=True)
+
+
+def telling_vault(build, **more):
+    """An open vault whose programs (a test build's) note their secrets in a log and may be read, and that log. [PR-3] is off in them, or nothing could be read."""
+    log = os.path.join(tempfile.mkdtemp(prefix="hf-e2e-log-"), "secrets")
+    v = Vault(build, env={"HF_TEST_SECRET_LOG": log, "HF_TEST_NO_MEMFD_SECRET": "1", "HF_TEST_DUMPABLE": "1"}, **more)
+    v.open()
+    if not os.path.exists(log) or os.path.getsize(log) == 0:
+        raise RuntimeError("this build logs no secrets: meson setup -Dtesting=true")
+    return v, log
