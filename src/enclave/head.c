@@ -66,12 +66,7 @@ static bool is_counted(const struct hf_enclave *e)
 
 static uint64_t pause_ms(void)
 {
-#ifdef HF_TESTING
-    const char *test = getenv("HF_TEST_HEAD_MS");
-    if (test)
-        return strtoull(test, NULL, 10);
-#endif
-    return 3600000;
+    return hf_clock_span_ms("HF_TEST_HEAD_MS", 3600000);
 }
 
 /* [FR-13] The head first, the counter after it: what is cut in between is a head one ahead, which the next step catches up with. A head that is older

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -96,4 +97,15 @@ void hf_clock_timer_set(int timer, uint64_t at_ms)
 uint64_t hf_clock_ns(void)
 {
     return read_clock(CLOCK_MONOTONIC, 1000000000u);
+}
+
+uint64_t hf_clock_span_ms(const char *test_variable, uint64_t otherwise)
+{
+#ifdef HF_TESTING
+    const char *test = getenv(test_variable);
+    if (test)
+        return strtoull(test, NULL, 10);
+#endif
+    (void)test_variable;
+    return otherwise;
 }

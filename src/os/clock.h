@@ -19,4 +19,7 @@ int hf_clock_timer(void);
 void hf_clock_timer_set(int timer, uint64_t at_ms); /* 0: never */
 uint64_t hf_clock_ns(void); /* CLOCK_MONOTONIC in ns, for measuring */
 
+/* otherwise; in a test build what that variable says, so that a test need not wait so long. */
+uint64_t hf_clock_span_ms(const char *test_variable, uint64_t otherwise);
+
 #endif

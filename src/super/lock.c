@@ -18,12 +18,7 @@ static void evict(struct hf_super *super, struct hf_job *job, uint8_t phase, hf_
 /* From a lock's begin to its confirmation. */
 static uint64_t confirm_ms(void)
 {
-#ifdef HF_TESTING
-    const char *test = getenv("HF_TEST_CONFIRM_MS");
-    if (test)
-        return strtoull(test, NULL, 10);
-#endif
-    return HF_SUPER_CONFIRM_MS;
+    return hf_clock_span_ms("HF_TEST_CONFIRM_MS", HF_SUPER_CONFIRM_MS);
 }
 
 static void answer_all(struct hf_super *super, const struct hf_error *verdict)

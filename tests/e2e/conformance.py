@@ -2,7 +2,7 @@
 # runs alone: times of the grace
 """The rules of what must hold when locked, one by one, on the real mount, polled through open, locking, locked and before the first unlock; written from the
 rules alone and not from the code. conformance.py BUILD"""
-import os, signal, sys, time
+import os, re, signal, sys, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from vaultlib import *
@@ -184,7 +184,7 @@ os.close(fd)
 v.clean()
 
 # --- the personal profile: the folders and classes that the manual names, each with its reason
-import re
+
 page = open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "man", "holdfast.1")).read().replace("\\-", "-")
 named = {name: (cls, why) for name, cls, why in re.findall(r"^\.TP\n(\w+) \(([a-z-]+)\)\n(.+)$", page[page.index(".SH THE PERSONAL PROFILE"):page.index(".SH OPTIONS")], re.M)}
 p = Vault(BUILD, create=("--profile", "personal"))

@@ -271,14 +271,4 @@ def measured():
     p.close()
 
 
-parts = (at_the_element, looks_wrong, setting, renewed, copies, on_a_terminal, measured)
-try:
-    for part in parts:
-        if len(sys.argv) > 2 and part.__name__ not in sys.argv[2:]:
-            continue
-        began = time.monotonic()
-        part()
-        print(f"  {part.__name__}: {time.monotonic() - began:.1f} s", flush=True)
-finally:
-    shutil.rmtree(work, ignore_errors=True)
-close()
+run_parts((at_the_element, looks_wrong, setting, renewed, copies, on_a_terminal, measured), work)

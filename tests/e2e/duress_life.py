@@ -2,7 +2,7 @@
 """The duress passcode on mounted vaults, and ended in its middle: no key stays, nothing is half erased. Real swtpm, real mounts. duress_life.py BUILD (HF_LONG=1: more kills, every cut)
 
 Proves [DU-6] [DU-7]."""
-import json, os, random, shutil, signal, subprocess, sys, tempfile, time
+import json, os, random, signal, subprocess, sys, tempfile, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from element import *
@@ -154,12 +154,7 @@ def decoy_cut():
         cutter.left = 0
         if cutter.hit:
             cuts += 1
-            e.process.wait(10)
-            e.end.close()
-            if cutter.both:
-                tpm.process.wait(10)
-                tpm.process = None
-                tpm.start()
+            cutter.power_on()
             e.start()
             check(e.hello() == OK, f"hello after cut {at}: {e.text}")
             opened = e.release(right)[0] == OK
@@ -176,13 +171,4 @@ def decoy_cut():
     print(f"cuts of the decoy: {cuts}, of them {whole} before anything was destroyed")
 
 
-try:
-    for part in (mounted, killed, decoy_cut):
-        if len(sys.argv) > 2 and part.__name__ not in sys.argv[2:]:
-            continue
-        began = time.monotonic()
-        part()
-        print(f"  {part.__name__}: {time.monotonic() - began:.1f} s", flush=True)
-finally:
-    shutil.rmtree(work, ignore_errors=True)
-close()
+run_parts((mounted, killed, decoy_cut), work)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Measured software: the element against a real swtpm whose PCRs tpm2_pcrextend changes. element_measure.py BUILD; HF_LONG=1: every flip"""
-import os, random, shutil, sys, tempfile, time
+import os, random, sys, tempfile, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "attacks", "element"))
@@ -205,13 +205,8 @@ def next_software():
 
 def bring_up(tpm, e, blob, cutter, n):
     """After a cut: the TPM (and what it measured) comes back, the element starts, the enclave finishes what was to be done."""
-    cutter.left = 0
-    e.process.wait(10)
-    e.end.close()
+    cutter.power_on()
     if cutter.both:
-        tpm.process.wait(10)
-        tpm.process = None
-        tpm.start()
         extend(tpm, 7, FIRMWARE)
         extend(tpm, 11, image(n))
     e.blob = blob
@@ -333,11 +328,4 @@ def malformed():
     tpm.close()
 
 
-try:
-    for part in (other_software, by_hand, next_software, malformed, cuts):
-        began = time.monotonic()
-        part()
-        print(f"  {part.__name__}: {time.monotonic() - began:.1f} s", flush=True)
-finally:
-    shutil.rmtree(work, ignore_errors=True)
-close()
+run_parts((other_software, by_hand, next_software, malformed, cuts), work)

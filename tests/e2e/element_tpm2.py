@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The TPM element as a real process against a real swtpm. element_tpm2.py BUILD"""
-import os, random, shutil, statistics, sys, tempfile, threading, time
+import os, random, statistics, sys, tempfile, threading, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from element import *
@@ -93,13 +93,7 @@ def two_vaults():
 
 
 def recover_from_cut(tpm, e, blob, cutter):
-    cutter.left = 0
-    e.process.wait(10)
-    e.end.close()
-    if cutter.both:
-        tpm.process.wait(10)
-        tpm.process = None
-        tpm.start()
+    cutter.power_on()
     e.blob = blob
     e.start()
     if not check(e.hello() == OK, f"hello after a cut: {e.text}"):
@@ -439,11 +433,4 @@ def sandbox():
     tpm.close()
 
 
-try:
-    for part in (limit, delays, two_vaults, generation, refusals, malformed, sandbox, bus, speed, lies, passcode_change, kills):
-        began = time.monotonic()
-        part()
-        print(f"  {part.__name__}: {time.monotonic() - began:.1f} s", flush=True)
-finally:
-    shutil.rmtree(work, ignore_errors=True)
-close()
+run_parts((limit, delays, two_vaults, generation, refusals, malformed, sandbox, bus, speed, lies, passcode_change, kills), work)

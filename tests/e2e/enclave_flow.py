@@ -2,6 +2,8 @@
 """Element and enclave as real processes over their socketpairs: a vault's life without a filesystem. enclave_flow.py BUILD"""
 import os, shutil, struct, sys, tempfile, time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from keybag import summed
 from programs import DAMAGED, GONE, LOCKED, OK, PROTOCOL, REFUSED, WRONG, Pair, ask, check, finish
 
 build = os.path.join(os.path.abspath(sys.argv[1]), "src")
@@ -141,16 +143,6 @@ v.close()
 
 # [KB-3] the older keybag, [KB-2] any flipped byte: refused at the start, and no try is spent
 good = open(bag, "rb").read()
-def summed(content):
-    """With a right checksum (CRC-32C), as who changes it on purpose would give it."""
-    crc = 0xFFFFFFFF
-    for byte in content[:-4]:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-    return content[:-4] + (crc ^ 0xFFFFFFFF).to_bytes(4, "little")
-
-
 check(summed(good) == good, "the checksum is what this test takes it for")
 wrong = [(old, "older"), (before_rotation, "older, of the same slot")] + [(summed(good[:i] + bytes([good[i] ^ 0x40]) + good[i + 1:]), f"byte {i}, summed again") for i in range(10, len(good) - 4, 89)] + [(good[:i] + bytes([good[i] ^ 0x40]) + good[i + 1:], f"byte {i}") for i in range(0, len(good), 97)] + [(good[:n], f"cut {n}") for n in range(0, len(good), 301)]
 for content, what in wrong:

@@ -300,13 +300,4 @@ def software():
         globals()["PIN"] = "314159"
 
 
-try:
-    for part in (put_back, copies, counter_gone, steps_cut, killed, software):
-        if len(sys.argv) > 2 and part.__name__ not in sys.argv[2:]:
-            continue
-        began = time.monotonic()
-        part()
-        print(f"  {part.__name__}: {time.monotonic() - began:.1f} s", flush=True)
-finally:
-    shutil.rmtree(work, ignore_errors=True)
-close()
+run_parts((put_back, copies, counter_gone, steps_cut, killed, software), work)

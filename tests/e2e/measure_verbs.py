@@ -250,14 +250,7 @@ def kills():
     o.close()
 
 
-try:
-    root = os.geteuid() == 0
-    if not root:
-        skip("kills: a plain user cannot tell which programs are the vault's")
-    for part in (commands_line, asked, no_room, *([kills] if root else [])):
-        began = time.monotonic()
-        part()
-        print(f"  {part.__name__}: {time.monotonic() - began:.1f} s", flush=True)
-finally:
-    shutil.rmtree(work, ignore_errors=True)
-close()
+root = os.geteuid() == 0
+if not root:
+    skip("kills: a plain user cannot tell which programs are the vault's")
+run_parts((commands_line, asked, no_room, *([kills] if root else [])), work)

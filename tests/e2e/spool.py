@@ -4,7 +4,8 @@
 Proves [UO-8] [UO-9] [UO-10] [UO-11]."""
 import ctypes, glob, hashlib, os, random, shutil, signal, struct, subprocess, sys, time
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)), os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib")]
+from keybag import crc32c
 from vaultlib import *
 
 BUILD = sys.argv[1]
@@ -267,15 +268,6 @@ class Keybag:
     def kdf(context, key, info, n):
         return hashlib.blake2b(info, digest_size=n, key=key, salt=struct.pack("<H", context).ljust(16, b"\0"), person=b"holdfast-kdf-v1\0").digest()
 
-    @staticmethod
-    def crc32c(data):
-        crc = 0xFFFFFFFF
-        for byte in data:
-            crc ^= byte
-            for _ in range(8):
-                crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-        return crc ^ 0xFFFFFFFF
-
     def device_key(self, folder):
         """D lies in the software element's state in the clear: found by trying."""
         for name in glob.glob(f"{folder}/**", recursive=True):
@@ -299,7 +291,7 @@ class Keybag:
             parts[1] = nonce + sealed.raw + derived[32:]
         macced = b"".join(struct.pack("<I", len(p)) + p for p in parts)
         whole = macced + (self.kdf(3, device_key, macced, 32) if device_key else self.mac)
-        self.write(whole + struct.pack("<I", self.crc32c(whole)))
+        self.write(whole + struct.pack("<I", crc32c(whole)))
 
     def write(self, data):
         with open(self.path, "wb") as f:

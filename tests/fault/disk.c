@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 struct disk_log *disk_log;
@@ -225,4 +226,23 @@ void disk_mark(enum disk_kind kind, uint64_t a, uint64_t b)
 void disk_head(uint32_t settled, uint32_t state, const uint8_t tips[64])
 {
     disk_put(&(struct disk_entry){.kind = DISK_HEAD, .a = settled, .b = state, .blob = disk_log_take(tips, 64), .blob_len = 64});
+}
+
+uint64_t disk_count_calls(enum disk_fault_kind kind, bool (*work)(void *arg), void *arg)
+{
+    int status = -1;
+    struct disk_fault *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED)
+        abort();
+    disk_fault = (struct disk_fault){.kind = kind, .at = UINT64_MAX};
+    pid_t pid = fork();
+    if (pid == 0) {
+        bool good = work(arg);
+        *shared = disk_fault;
+        _exit(good ? 0 : 1);
+    }
+    (void)waitpid(pid, &status, 0);
+    uint64_t count = shared->count;
+    (void)munmap(shared, sizeof *shared);
+    return status == 0 ? count : 0;
 }

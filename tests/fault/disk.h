@@ -114,6 +114,8 @@ extern struct disk_fault {
     bool on, armed;
     uint64_t count, hits;
 } disk_fault;
+/* How many calls of that kind the work makes when none fails, in a process of its own; 0: it did what it should not. */
+uint64_t disk_count_calls(enum disk_fault_kind kind, bool (*work)(void *arg), void *arg);
 /* For the allocator's stand-in: true when this allocation is to fail. */
 bool disk_alloc_fails(void);
 

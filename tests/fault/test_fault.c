@@ -393,19 +393,7 @@ static uint64_t calls_of(const struct work *work, enum disk_fault_kind kind)
 {
     struct work_run worker = {.work = work};
     fresh_log();
-    disk_fault = (struct disk_fault){.kind = kind, .at = UINT64_MAX};
-    struct disk_fault *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    pid_t pid = fork();
-    if (pid == 0) {
-        bool good = run_work(&worker);
-        *shared = disk_fault;
-        _exit(good ? 0 : 1);
-    }
-    int status;
-    (void)waitpid(pid, &status, 0);
-    uint64_t count = shared->count;
-    (void)munmap(shared, sizeof *shared);
-    return status == 0 ? count : 0;
+    return disk_count_calls(kind, run_work, &worker);
 }
 
 /* The disk as it is when the machine is shut down in order (all), or loses its power behind the last operation (not all). */

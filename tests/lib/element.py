@@ -1,5 +1,5 @@
 """For tests: a real swtpm, a recording relay before it, and holdfast-element as a process on its socketpair."""
-import atexit, json, os, shutil, signal, socket, struct, subprocess, tempfile, threading, time
+import atexit, json, os, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time
 
 HELLO, PROVISION, RELEASE, DEVICE, PREPARE, COMMIT, GENERATION, STATUS, ERASE, FRESH, DECOY, HEAD, REFRESH = range(0x0401, 0x040E)
 OK, FAILED, USAGE, WRONG, DELAYED, GONE, LOCKED, DAMAGED, REFUSED, UNREACHABLE = range(10)
@@ -28,6 +28,20 @@ def skip(what):
 def close():
     print(f"{passed} passed, {failed} failed, {skipped} skipped")
     raise SystemExit(failed != 0)
+
+
+def run_parts(parts, work):
+    """The parts, or those that the command line names, each with its time; then the folder goes and the verdicts are told."""
+    try:
+        for part in parts:
+            if len(sys.argv) > 2 and part.__name__ not in sys.argv[2:]:
+                continue
+            began = time.monotonic()
+            part()
+            print(f"  {part.__name__}: {time.monotonic() - began:.1f} s", flush=True)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    close()
 
 
 class Swtpm:
@@ -303,6 +317,16 @@ class Cutter:
 
     def arm(self, element, at, both):
         self.element, self.left, self.both, self.hit = element, at, both, False
+
+    def power_on(self):
+        """After a cut: the TPM stands again when it fell too; the element's next process is the caller's to start."""
+        self.left = 0
+        self.element.process.wait(10)
+        self.element.end.close()
+        if self.both:
+            self.tpm.process.wait(10)
+            self.tpm.process = None
+            self.tpm.start()
 
 
 def fresh(build, folder, tpm, limits, tcti=None):

@@ -2,6 +2,7 @@
 """An older keybag put back; every byte of the public header changed: refused (exit 7) with no try spent, though the passcode is right."""
 import subprocess
 from attack import *
+from keybag import crc32c
 
 hf = os.path.join(os.path.abspath(build), "src", "holdfast")
 tpm = Swtpm()
@@ -12,15 +13,6 @@ for folder in ("state", "run"):
 vault = os.path.join(work, "vault")
 bag = os.path.join(vault, ".holdfast", "keybag")
 number = 0
-
-
-def crc32c(data):
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
 
 
 def attempt(pin):

@@ -3,25 +3,16 @@ from book import *
 import struct
 import element, offline
 from bed import *
+from keybag import summed
 
 row("L9", "remove security features and add new capabilities")
-
-
-def crc32c(data):
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
 
 
 def edited(path, at, value):
     """A keybag with a field of its public header changed (at: behind the length) and the checksum made right."""
     data = bytearray(get(path))
     struct.pack_into("<I", data, 4 + at, value)
-    struct.pack_into("<I", data, len(data) - 4, crc32c(data[:-4]))
-    return bytes(data)
+    return summed(bytes(data))
 
 
 COST, ATTEMPTS = 68, 80
