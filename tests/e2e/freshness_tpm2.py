@@ -71,13 +71,10 @@ class Vault(Owner):
             if not family(self):
                 break
             time.sleep(0.02)
-        while os.path.ismount(self.mnt) or self.dead_mount():
+        while mounted(self.mnt):
             if subprocess.run(["umount", "-l", self.mnt], capture_output=True).returncode:
                 subprocess.run(["fusermount3", "-uz", self.mnt], capture_output=True)
             time.sleep(0.02)
-
-    def dead_mount(self):
-        return any(line.split()[4] == self.mnt for line in open("/proc/self/mountinfo"))
 
     def finish(self):
         self.run("close", self.vault, "--force")

@@ -5,7 +5,7 @@
 Proves [CR-1] [CR-3] [CR-4] [FC-5] as far as a kill can show them."""
 import errno, json, os, random, signal, sys, threading, time
 
-from vaultkit import PROGRAMS, Vault, check, finish
+from vaultkit import PROGRAMS, Vault, check, finish, mounted
 
 LONG = "--long" in sys.argv or os.environ.get("HF_LONG") == "1"
 SEEDS = [a for a in sys.argv[2:] if a.isdigit()]
@@ -157,8 +157,8 @@ def round_of(vault, program, states, rng, what):
     worker = start_work(vault, list(states), rng.randrange(1 << 40), log)
     time.sleep(rng.uniform(0.01, 0.4))
     os.kill(min(processes[program]), signal.SIGKILL)
-    gone = wait_for(lambda: not vault.processes() and not os.path.ismount(vault.mnt), 10)
-    check(gone, f"{what}: the others end and the mount goes: {vault.processes()} mounted {os.path.ismount(vault.mnt)}")
+    gone = wait_for(lambda: not vault.processes() and not mounted(vault.mnt), 10)
+    check(gone, f"{what}: the others end and the mount goes: {vault.processes()} mounted {mounted(vault.mnt)}")
     ended = wait_for(lambda: os.waitid(os.P_PID, worker, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None, 10)
     if not check(ended, f"{what}: the writers get errors and end"):
         os.kill(worker, signal.SIGKILL)

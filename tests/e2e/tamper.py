@@ -5,7 +5,7 @@ and the rest stays readable. tamper.py BUILD [--long]
 Proves [FC-2] [FC-3] [FH-1] [NM-1] [NM-5] [NM-6] [CR-4] [CR-5] as far as the mount shows them."""
 import ctypes, errno, json, os, random, shutil, signal, sys, time
 
-from vaultkit import Vault, check, finish, skip
+from vaultkit import Vault, check, finish, mounted, skip
 
 LONG = "--long" in sys.argv or os.environ.get("HF_LONG") == "1"
 ROOT = os.geteuid() == 0
@@ -381,7 +381,7 @@ def in_a_window(build):
     places = {n: batch.disk[n] for n in batch.disk}
     os.kill(min(vault.processes()["fs"]), signal.SIGKILL)
     end = time.time() + 10
-    while (vault.processes() or os.path.ismount(vault.mnt)) and time.time() < end:
+    while (vault.processes() or mounted(vault.mnt)) and time.time() < end:
         time.sleep(0.02)
     exchange = lambda a, b: libc.renameat2(-100, os.fsencode(places[a]), -100, os.fsencode(places[b]), 2)
     exchange("a", "b")

@@ -1,7 +1,7 @@
 """A real vault on a real mount for the tests beside this file: made, opened, closed, killed; nothing stays mounted or running, however the test ends."""
 import atexit, gc, json, os, pathlib, shutil, signal, subprocess, sys, tempfile, time
 
-from verdict import check, finish, skip, users  # its users' as well
+from verdict import check, finish, mounted, skip, users  # its users' as well
 
 PROGRAMS = ("super", "element", "enclave", "fs")
 vaults = []
@@ -107,8 +107,8 @@ def kill(v):
             except ProcessLookupError:
                 pass
     end = time.time() + 20
-    while (v.processes() or os.path.ismount(v.mnt)) and time.time() < end:
-        if os.path.ismount(v.mnt):
+    while (v.processes() or mounted(v.mnt)) and time.time() < end:
+        if mounted(v.mnt):
             os.system(f"umount -l '{v.mnt}' 2>/dev/null || fusermount3 -uz '{v.mnt}' 2>/dev/null")
         time.sleep(0.05)
 

@@ -1,7 +1,7 @@
 """What the tests on a real mount share: a vault in a folder of its own, its programs, and a count of verdicts. Leaves nothing mounted or running."""
 import atexit, ctypes, errno, gc, json, mmap, os, shutil, signal, subprocess, sys, tempfile, time
 
-from verdict import check, finish, skip, users
+from verdict import check, finish, mounted, skip, users
 
 libc = ctypes.CDLL(None, use_errno=True)
 PASS, OTHER = "correct horse battery staple otter lamp", "seven brass kettles under a wide river"
@@ -194,7 +194,7 @@ class Vault:
         return {k: v for k, v in self.status()["pids"].items() if v}
 
     def mounted(self):
-        return any(line.split()[4] == self.mnt for line in open("/proc/self/mountinfo"))
+        return mounted(self.mnt)
 
     def running(self):
         return running(self.bin)
