@@ -8,6 +8,7 @@ import errno, json, os, random, shutil, signal, subprocess, sys, tempfile, time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from element import *
 from measured import Owner, family
+from verdict import mounted
 
 build = sys.argv[1]
 work = tempfile.mkdtemp(prefix="hf-fresh-tpm2.")
