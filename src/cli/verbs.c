@@ -151,7 +151,10 @@ enum hf_result cli_open_at(struct cli_link *link, const char *mountpoint, const 
         return hf_fail(error, HF_USAGE, "--on-lock wait and --for databases exclude each other");
     if (!realpath(mountpoint, path))
         return hf_fail(error, errno == ENOENT ? HF_NOT_FOUND : HF_FAILED, "%s: %s", mountpoint, strerror(errno));
-    if (geteuid() != 0 && lstat(path, &root) < 0 && errno == ENOTCONN) /* root mounts over it */
+    bool there = lstat(path, &root) == 0;
+    if (there && !S_ISDIR(root.st_mode))
+        return hf_fail(error, HF_FAILED, "%s: not a directory", mountpoint);
+    if (!there && errno == ENOTCONN && geteuid() != 0) /* root mounts over it */
         return hf_fail(error, HF_BUSY, "%s: a mount stands there whose programs are dead; take it away first: fusermount3 -uz %s", mountpoint, mountpoint);
     if (!options->locked) {
         HF_TRY(cli_show_sentence(link, error));

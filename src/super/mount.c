@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
+#include <mntent.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -153,6 +154,18 @@ enum hf_result hf_super_keep_fuse(struct hf_super *super, int fuse, struct hf_er
     return HF_OK;
 }
 
+/* By the kernel's table: what is there need not answer. */
+static bool is_mounted(const char *mountpoint)
+{
+    bool found = false;
+    FILE *table = setmntent("/proc/self/mounts", "re");
+    for (struct mntent *entry; table && (entry = getmntent(table)) != NULL;)
+        found = found || strcmp(entry->mnt_dir, mountpoint) == 0;
+    if (table)
+        (void)endmntent(table);
+    return found || !table;
+}
+
 enum hf_result hf_super_unmount(struct hf_super *super, bool lazy, struct hf_error *error)
 {
     if (!super->mounted)
@@ -164,8 +177,8 @@ enum hf_result hf_super_unmount(struct hf_super *super, bool lazy, struct hf_err
                            failed == EBUSY ? "in use; close the files there, or use close --force" : strerror(failed));
         }
     } else {
-        const char *const argv[] = {"fusermount3", lazy ? "-uz" : "-u", "--", super->mountpoint, NULL};
-        if (run_fusermount(argv, -1) != 0)
+        const char *const argv[] = {"fusermount3", lazy ? "-uzq" : "-uq", "--", super->mountpoint, NULL};
+        if (run_fusermount(argv, -1) != 0 && is_mounted(super->mountpoint)) /* who waits beside a dead filesystem may have been faster */
             return hf_fail(error, HF_BUSY, "%s: in use; close the files there, or use close --force", super->mountpoint);
     }
     super->mounted = false;
