@@ -47,7 +47,7 @@ struct hf_node {
     struct hf_node *idle_prev, *idle_next; /* the list of descriptors that may be closed, newest first */
     atomic_bool idle; /* may be asked without the lock */
     /* hf_ns */
-    struct hf_node *parent; /* holds a reference; NULL: the root, or no name is known */
+    struct hf_node *_Atomic parent; /* holds a reference; NULL: the root, or no name is known; asked before the name: a lookup (hf_ns shared) may set both */
     char *name;             /* on disk */
     atomic_bool unlinked;   /* the last name is gone; may be asked without hf_ns */
     /* lock */
