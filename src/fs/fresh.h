@@ -52,6 +52,9 @@ HF_MUST_USE int hf_fresh_link(struct hf_node *dir, const char *backing, const ch
 const char *hf_fresh_why(void);
 void hf_fresh_forget_why(void);
 
+/* Before a change: room for all that it enters, so that nothing fails once the disk has it. */
+HF_MUST_USE int hf_fresh_room(void);
+
 /* --- the tree's own changes; hf_ns held exclusively, dir in use; always: the name is one of the root's under that class --- */
 
 void hf_fresh_put_file(struct hf_node *file, struct hf_node *dir, const char *backing, bool always);
