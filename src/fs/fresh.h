@@ -93,10 +93,10 @@ void hf_fresh_believe(bool on);
 /* How many entries that has changed. */
 uint64_t hf_fresh_believed(void);
 /* A FIFO, socket or device as it is; a name whose object is not authentic (it can be removed then, and still not be read). */
-void hf_fresh_believe_other(struct hf_node *dir, const char *backing, const struct stat *st);
+HF_MUST_USE int hf_fresh_believe_other(struct hf_node *dir, const char *backing, const struct stat *st);
 /* A name that the directory lacks and the index has. */
 void hf_fresh_remove_missing(struct hf_node *dir, const char *plain);
-void hf_fresh_believe_name(struct hf_node *dir, const char *backing);
+HF_MUST_USE int hf_fresh_believe_name(struct hf_node *dir, const char *backing);
 /* A walk over directories tells what is there: begin, then each directory that is listed wholly, each name in it, each labelled file; at the end names that the index
  * has and the walk did not see go (DIRS: of the directories listed; ALL: any) and are counted. The index is written anew then. hf_ns held exclusively throughout. */
 enum hf_fresh_walked { HF_FRESH_WALK_NOTHING, HF_FRESH_WALK_DIRS, HF_FRESH_WALK_ALL };

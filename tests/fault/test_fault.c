@@ -2,10 +2,10 @@
  *
  * cuts: a workload runs once; for each entry of its log the states that a cut behind it may leave are made, mounted, and held against the journal; some of them lose power again
  * while they recover. faults: the workload runs once for each call k with an error at k (once, or from k on); each operation must have done all or nothing and say so,
- * and after a mount everything is as it was said. Proves [CR-2] [CR-3] [CR-4] [CR-5] [CR-6] [CR-7] [CR-8] [CR-15] for names, attributes and contents together.
+ * and after a mount everything is as it was said. recoveries: behind some cuts the recovery itself meets a failing call, and the mount after it is to find everything. Proves [CR-2] [CR-3] [CR-4] [CR-5] [CR-6] [CR-7] [CR-8] [CR-15] for names, attributes and contents together.
  * The freshness index is on: its log lies on the same disk, and nothing may be called stale after a cut ([FR-4] [FR-6] [FR-8]).
  *
- * test_fault [SEED]; HF_LONG=1: every boundary. HF_FAULT_WORK=name, HF_FAULT_AT=position: one; HF_FAULT_OWN=0|1: the disk with one journal, or with syncs of single inodes, alone (crash.h); HF_FAULT_NO_FRESHNESS=1: without the index. */
+ * test_fault [SEED]; HF_LONG=1: every boundary. HF_FAULT_WORK=name, HF_FAULT_AT=position, HF_FAULT_KIND=cuts|faults|recoveries: one; HF_FAULT_OWN=0|1: the disk with one journal, or with syncs of single inodes, alone (crash.h); HF_FAULT_NO_FRESHNESS=1: without the index. */
 #include <errno.h>
 #include <execinfo.h>
 #include <signal.h>
@@ -43,7 +43,7 @@ const char *__lsan_default_suppressions(void)
 /* Shared by all processes. */
 static struct counts {
     uint64_t cuts, states, torn_states, second_states, torn_damaged, bad;
-    uint64_t runs, hits, failed_operations, done_operations;
+    uint64_t runs, hits, failed_operations, done_operations, recoveries;
     char text[SHOWN][600];
     unsigned shown;
 } *counts;
@@ -170,6 +170,17 @@ static void fresh_log(void)
     model_reset();
 }
 
+/* For the one who looks into a failure. */
+static void show_log(uint32_t from)
+{
+    static const char *const kinds[] = {"data", "length", "cut", "punch", "mode", "xattr", "make", "link", "unlink", "rename", "exchange", "sync", "syncfs", "head", "begin", "end"};
+    for (uint32_t i = from; i < disk_log->count; i++) {
+        const struct disk_entry *e = &disk_log->entries[i];
+        (void)fprintf(stderr, "%5u %-8s ino %u dir %u %.12s -> dir %u %.12s a %llu b %llu\n", i + 1, kinds[e->kind], e->ino, e->dir, e->name ? e->name : "",
+                      e->dir2, e->name2 ? e->name2 : "", (unsigned long long)e->a, (unsigned long long)e->b);
+    }
+}
+
 /* --- a state --- */
 
 struct state_run {
@@ -278,13 +289,7 @@ static void judge_one(struct cut_run *run, const char *what, bool again)
         __atomic_add_fetch(&counts->torn_damaged, 1, __ATOMIC_SEQ_CST);
     if (good && again)
         cut_again(run, disk, &state);
-    for (unsigned i = 0; i < DISK_INODES; i++) {
-        for (struct disk_name *name = disk->inodes[i].names, *next; name; name = next) {
-            next = name->next;
-            free(name);
-        }
-    }
-    free(disk);
+    disk_free(disk);
     rewind_log(run);
 }
 
@@ -347,17 +352,6 @@ static void cut_here(struct cut_run *run)
     }
 }
 
-/* For the one who looks into a failure. */
-static void show_log(void)
-{
-    static const char *const kinds[] = {"data", "length", "cut", "punch", "mode", "xattr", "make", "link", "unlink", "rename", "exchange", "sync", "syncfs", "head", "begin", "end"};
-    for (uint32_t i = 0; i < disk_log->count; i++) {
-        const struct disk_entry *e = &disk_log->entries[i];
-        (void)fprintf(stderr, "%5u %-8s ino %u dir %u %.12s -> dir %u %.12s a %llu b %llu\n", i + 1, kinds[e->kind], e->ino, e->dir, e->name ? e->name : "",
-                      e->dir2, e->name2 ? e->name2 : "", (unsigned long long)e->a, (unsigned long long)e->b);
-    }
-}
-
 static void cuts_of(const struct work *work, unsigned one_in)
 {
     static struct cut_run run;
@@ -370,7 +364,7 @@ static void cuts_of(const struct work *work, unsigned one_in)
         return;
     }
     if (getenv("HF_FAULT_TRACE"))
-        show_log();
+        show_log(0);
     run = (struct cut_run){.work = work, .log_count = disk_log->count, .log_used = disk_log->used, .next_ino = disk_log->next_ino};
     crash_start(&run.crash, disk_new(), 0);
     work_seed(run_seed + 5);
@@ -461,11 +455,117 @@ static void faults_of(const struct work *work, unsigned one_in)
     }
 }
 
+/* --- failing calls in the recovery --- */
+
+struct recovery_run {
+    struct disk *disk;
+    bool closes;
+};
+
+/* A mount after a cut whose disk or memory fails: it may end in any way, and say of any name that it cannot be read. */
+static bool recover_badly(void *arg)
+{
+    struct recovery_run *run = arg;
+    struct hf_error error = {.result = HF_OK};
+    hf_disk = &disk_ops;
+    disk_now = run->disk;
+    stand_seed(run_seed + 77);
+    if (!getenv("HF_FAULT_TRACE") && !freopen("/dev/null", "w", stderr))
+        return false;
+    disk_fault.armed = disk_fault.kind != DISK_NO_FAULT;
+    enum hf_result result = hf_tree_start(disk_open_root(), NULL, &kernel, getenv("HF_FAULT_NO_FRESHNESS") != NULL, &error);
+    if (result == HF_OK && run->closes)
+        (void)hf_tree_close();
+    disk_fault.armed = false;
+    counts->hits += disk_fault.hits;
+    return true;
+}
+
+static void recovery_fault(struct cut_run *run, struct disk *before, enum disk_fault_kind kind, uint64_t k, bool on, bool loses, const char *name)
+{
+    static struct crash after;
+    static struct survivors left;
+    char label[120];
+    rewind_log(run);
+    disk_fault = (struct disk_fault){.kind = kind, .at = k, .on = on};
+    (void)snprintf(label, sizeof label, "%s at call %llu%s of the recovery%s", name, (unsigned long long)k, on ? " and all later ones" : "", loses ? ", then a cut" : "");
+    struct recovery_run bad = {.disk = disk_copy(before), .closes = k % 2};
+    counts->recoveries++;
+    bool good = in_child(recover_badly, &bad);
+    if (getenv("HF_FAULT_TRACE"))
+        show_log(run->log_count);
+    if (!good) {
+        complain(run->work->name, label, run->position, said->text);
+    } else {
+        crash_start(&after, disk_copy(before), run->log_count);
+        while (after.position < disk_log->count)
+            crash_step(&after);
+        if (loses)
+            survivors_none(&after, &left);
+        else
+            survivors_all(&after, &left);
+        struct state_run state = {.disk = crash_state(&after, &left), .judgement = {.acked = run->crash.acked, .begun = run->crash.begun, .names_apart = crash_profile == CRASH_OWN}};
+        disk_fault = (struct disk_fault){.kind = DISK_NO_FAULT};
+        if (!in_child(judge_state, &state))
+            complain(run->work->name, label, run->position, said->text);
+        disk_free(state.disk);
+        disk_free(after.durable);
+    }
+    disk_free(bad.disk);
+    rewind_log(run);
+}
+
+/* A few cuts; behind each the recovery meets a failing call, then the next mount is to find everything. */
+static void recoveries_of(const struct work *work, unsigned one_in)
+{
+    static struct cut_run run;
+    struct work_run worker = {.work = work};
+    const char *at = getenv("HF_FAULT_AT"), *call = getenv("HF_FAULT_CALL");
+    fresh_log();
+    disk_fault = (struct disk_fault){.kind = DISK_NO_FAULT};
+    if (!in_child(run_work, &worker)) {
+        complain(work->name, "without a cut", 0, said->text);
+        return;
+    }
+    run = (struct cut_run){.work = work, .log_count = disk_log->count, .log_used = disk_log->used, .next_ino = disk_log->next_ino};
+    crash_start(&run.crash, disk_new(), 0);
+    work_seed(run_seed + 6);
+    while (run.crash.position < run.log_count) {
+        crash_step(&run.crash);
+        run.position = run.crash.position;
+        run.log_used = disk_log->used;
+        if ((run.crash.acked == 0 && run.crash.begun == 0) || (at ? (uint32_t)atoi(at) != run.position : work_random(one_in) != 0))
+            continue;
+        if (run.position % 2)
+            survivors_all(&run.crash, &run.survivors);
+        else
+            survivors_none(&run.crash, &run.survivors);
+        struct disk *before = crash_state(&run.crash, &run.survivors);
+        run.log_used = disk_log->used;
+        for (unsigned i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+            struct recovery_run good = {.disk = disk_copy(before), .closes = true};
+            uint64_t calls = disk_count_calls(faults[i].kind, recover_badly, &good);
+            disk_free(good.disk);
+            rewind_log(&run);
+            for (uint64_t k = 0; k < calls; k++) {
+                if (call ? (uint64_t)atoi(call) != k : work_random(faults[i].kind == DISK_SYNC_LOST ? 1 : (uint32_t)calls / 12 + 1) != 0)
+                    continue;
+                uint32_t variant = work_random(4);
+                for (uint32_t v = call ? 0 : variant; v <= (call ? 3 : variant); v++)
+                    recovery_fault(&run, before, faults[i].kind, k, v & 1, faults[i].kind == DISK_SYNC_LOST || v & 2, faults[i].name);
+            }
+        }
+        disk_free(before);
+    }
+}
+
 /* --- all of it --- */
+
+enum job_kind { JOB_FAULTS, JOB_CUTS, JOB_RECOVERIES };
 
 struct job {
     const struct work *work;
-    bool cuts;
+    enum job_kind kind;
     enum crash_profile profile;
     uint64_t seed;
 };
@@ -477,10 +577,11 @@ static void run_job(const struct job *job)
     disk_start();
     model_start();
     work_seed(job->seed + 9);
-    if (job->cuts)
-        cuts_of(job->work, long_run ? 1 : 10 * SLOWER);
-    else
-        faults_of(job->work, long_run ? 5 : 60 * SLOWER);
+    switch (job->kind) {
+    case JOB_FAULTS: faults_of(job->work, long_run ? 5 : 60 * SLOWER); break;
+    case JOB_CUTS: cuts_of(job->work, long_run ? 1 : 10 * SLOWER); break;
+    case JOB_RECOVERIES: recoveries_of(job->work, long_run ? 12 : 90 * SLOWER); break;
+    }
 }
 
 /* Two at a time. */
@@ -521,10 +622,14 @@ int main(int argc, char **argv)
     (void)hf_worker();
     for (unsigned seed = 0; seed < (long_run ? 5u : 1u); seed++) {
         for (unsigned i = 0; i < work_count; i++) {
-            for (unsigned what = 0; what < 3; what++) { /* failing calls; cuts on either kind of disk */
-                enum crash_profile profile = what == 2 ? CRASH_OWN : CRASH_JOURNAL;
-                if ((!only || strcmp(only, works[i].name) == 0) && (!which || (which[0] == 'c') == (what > 0)) && (what || seed == 0) && (!own || atoi(own) == (int)profile))
-                    jobs[count++] = (struct job){&works[i], what > 0, profile, base + seed};
+            static const struct {
+                enum job_kind kind;
+                enum crash_profile profile;
+            } kinds[] = {{JOB_FAULTS, CRASH_JOURNAL}, {JOB_CUTS, CRASH_JOURNAL}, {JOB_CUTS, CRASH_OWN}, {JOB_RECOVERIES, CRASH_JOURNAL}};
+            for (unsigned k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
+                if ((!only || strcmp(only, works[i].name) == 0) && (!which || which[0] == "fcr"[kinds[k].kind]) && (kinds[k].kind == JOB_CUTS || seed == 0) &&
+                    (!own || atoi(own) == (int)kinds[k].profile))
+                    jobs[count++] = (struct job){&works[i], kinds[k].kind, kinds[k].profile, base + seed};
             }
         }
     }
@@ -536,7 +641,8 @@ int main(int argc, char **argv)
                  (unsigned long long)counts->torn_states, (unsigned long long)counts->torn_damaged);
     (void)printf("failing calls: %llu runs, %llu errors given, %llu operations failed, %llu succeeded\n", (unsigned long long)counts->runs,
                  (unsigned long long)counts->hits, (unsigned long long)counts->failed_operations, (unsigned long long)counts->done_operations);
-    uint64_t tried = counts->states + counts->second_states + counts->torn_states + counts->runs;
+    (void)printf("failing calls in the recovery: %llu recoveries\n", (unsigned long long)counts->recoveries);
+    uint64_t tried = counts->states + counts->second_states + counts->torn_states + counts->runs + counts->recoveries;
     (void)printf("%llu passed, %llu failed\n", (unsigned long long)(tried - (counts->bad < tried ? counts->bad : tried)), (unsigned long long)counts->bad);
     return counts->bad ? 1 : 0;
 }
