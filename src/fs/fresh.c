@@ -338,10 +338,11 @@ static void put_versions(struct spot *name, const struct hf_node *file, bool sha
     }
 }
 
+/* Where the disk cannot say, it has: what the names share serves one name as well. */
 static bool has_more_names(const struct hf_node *file)
 {
     struct stat st;
-    return file->fd >= 0 && hf_disk->fstat(file->fd, &st) == 0 && st.st_nlink > 1;
+    return file->fd >= 0 && (hf_disk->fstat(file->fd, &st) != 0 || st.st_nlink > 1);
 }
 
 /* After an unclean stop: a change of class gives a name of the root its other form on disk, and the disk may have that without the header that belongs to it. */

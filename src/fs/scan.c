@@ -165,6 +165,8 @@ static void scan_file(struct scan *scan, struct hf_node *dir, int dir_fd, const 
     if ((window || scan->accept) && !failed && (file->parent != dir || strcmp(backing, file->name) != 0)) { /* a further name */
         bool always;
         failed = hf_place_is_always(dir, dir_fd, backing, &always);
+        if (once_more(failed))
+            failed = hf_place_is_always(dir, dir_fd, backing, &always);
         if (!failed) {
             hf_fresh_before_link(file);
             hf_fresh_put_file(file, dir, backing, always);
