@@ -26,7 +26,7 @@
 #include "standins.h"
 #include "works.h"
 
-enum { SHOWN = 12 };
+enum { SHOWN = 40, SEEDS = 5 };
 #ifdef __SANITIZE_ADDRESS__
 enum { SLOWER = 4 }; /* a fork costs more there */
 #else
@@ -44,7 +44,6 @@ const char *__lsan_default_suppressions(void)
 static struct counts {
     uint64_t cuts, states, torn_states, second_states, torn_damaged, bad;
     uint64_t runs, hits, failed_operations, done_operations, recoveries;
-    char text[SHOWN][600];
     unsigned shown;
 } *counts;
 
@@ -60,9 +59,16 @@ static uint64_t run_seed = 1;
 static void complain(const char *work, const char *what, uint32_t position, const char *text)
 {
     __atomic_add_fetch(&counts->bad, 1, __ATOMIC_SEQ_CST);
-    unsigned at = __atomic_fetch_add(&counts->shown, 1, __ATOMIC_SEQ_CST);
-    if (at < SHOWN)
-        (void)snprintf(counts->text[at], sizeof counts->text[at], "%s%s: %s, position %u: %.400s", work, crash_profile == CRASH_OWN ? " (single inodes)" : "", what, position, text);
+    if (__atomic_fetch_add(&counts->shown, 1, __ATOMIC_SEQ_CST) >= SHOWN)
+        return;
+    (void)printf("WRONG %s%s, seed %llu: %s, position %u: %.400s\n", work, crash_profile == CRASH_OWN ? " (single inodes)" : "", (unsigned long long)run_seed, what, position, text);
+    (void)fflush(stdout); /* a long run shows what it finds at once */
+}
+
+static void figure(const char *name, uint64_t value)
+{
+    if (SLOWER == 1) /* the page of figures is the plain build's */
+        (void)printf("figure: %s = %llu\n", name, (unsigned long long)value);
 }
 
 static void nothing(uint64_t id)
@@ -135,14 +141,12 @@ static bool run_work(void *arg)
     bool good = mount_now(said->text, sizeof said->text);
     if (!good)
         return false;
-    uint64_t calls = disk_log->calls;
-    (void)calls;
     disk_fault.armed = disk_fault.kind != DISK_NO_FAULT;
     run->work->run();
     disk_fault.armed = false;
-    counts->hits += disk_fault.hits;
-    counts->failed_operations += model->failed_ops;
-    counts->done_operations += model->done_ops;
+    __atomic_add_fetch(&counts->hits, disk_fault.hits, __ATOMIC_SEQ_CST);
+    __atomic_add_fetch(&counts->failed_operations, model->failed_ops, __ATOMIC_SEQ_CST);
+    __atomic_add_fetch(&counts->done_operations, model->done_ops, __ATOMIC_SEQ_CST);
     if (model->failure[0])
         (void)snprintf(said->text, sizeof said->text, "%s", model->failure);
     good = good && !model->failure[0];
@@ -299,7 +303,7 @@ static void cut_here(struct cut_run *run)
     struct crash *crash = &run->crash;
     struct survivors *s = &run->survivors;
     unsigned data_count = crash->count - crash->metas, last = PENDING;
-    counts->cuts++;
+    __atomic_add_fetch(&counts->cuts, 1, __ATOMIC_SEQ_CST);
     survivors_none(crash, s);
     judge_one(run, "nothing unsynced survives", work_random(long_run ? 6 : 12) == 0);
     if (crash->count == 0)
@@ -406,7 +410,7 @@ static void judge_after(const struct work *work, const char *what, uint64_t k, b
                               .judgement = {.acked = model->op, .begun = model->op, .names_apart = crash_profile == CRASH_OWN, .wholly_synced = all && !disk_fault.on}};
     if (!in_child(judge_state, &state))
         complain(work->name, what, (uint32_t)k, said->text);
-    counts->states++;
+    __atomic_add_fetch(&counts->states, 1, __ATOMIC_SEQ_CST);
     rewind_log(&run);
 }
 
@@ -416,7 +420,7 @@ static void fault_at(const struct work *work, enum disk_fault_kind kind, uint64_
     struct work_run worker = {.work = work, .no_close = on || k % 2};
     fresh_log();
     disk_fault = (struct disk_fault){.kind = kind, .at = k, .on = on};
-    counts->runs++;
+    __atomic_add_fetch(&counts->runs, 1, __ATOMIC_SEQ_CST);
     (void)snprintf(label, sizeof label, "%s at call %llu%s", what, (unsigned long long)k, on ? " and all later ones" : "");
     if (!in_child(run_work, &worker)) {
         complain(work->name, label, (uint32_t)k, said->text);
@@ -477,7 +481,7 @@ static bool recover_badly(void *arg)
     if (result == HF_OK && run->closes)
         (void)hf_tree_close();
     disk_fault.armed = false;
-    counts->hits += disk_fault.hits;
+    __atomic_add_fetch(&counts->hits, disk_fault.hits, __ATOMIC_SEQ_CST);
     return true;
 }
 
@@ -490,7 +494,7 @@ static void recovery_fault(struct cut_run *run, struct disk *before, enum disk_f
     disk_fault = (struct disk_fault){.kind = kind, .at = k, .on = on};
     (void)snprintf(label, sizeof label, "%s at call %llu%s of the recovery%s", name, (unsigned long long)k, on ? " and all later ones" : "", loses ? ", then a cut" : "");
     struct recovery_run bad = {.disk = disk_copy(before), .closes = k % 2};
-    counts->recoveries++;
+    __atomic_add_fetch(&counts->recoveries, 1, __ATOMIC_SEQ_CST);
     bool good = in_child(recover_badly, &bad);
     if (getenv("HF_FAULT_TRACE"))
         show_log(run->log_count);
@@ -578,10 +582,16 @@ static void run_job(const struct job *job)
     model_start();
     work_seed(job->seed + 9);
     switch (job->kind) {
-    case JOB_FAULTS: faults_of(job->work, long_run ? 5 : 60 * SLOWER); break;
-    case JOB_CUTS: cuts_of(job->work, long_run ? 1 : 10 * SLOWER); break;
-    case JOB_RECOVERIES: recoveries_of(job->work, long_run ? 12 : 90 * SLOWER); break;
+    case JOB_FAULTS: faults_of(job->work, (long_run ? 5 : 60) * SLOWER); break;
+    case JOB_CUTS: cuts_of(job->work, (long_run ? 1 : 10) * SLOWER); break;
+    case JOB_RECOVERIES: recoveries_of(job->work, (long_run ? 12 : 90) * SLOWER); break;
     }
+    if (long_run)
+        (void)printf("%s, %s, seed %llu: done; so far %llu boundaries, %llu states, %llu runs, %llu bad\n", job->work->name,
+                     job->kind == JOB_FAULTS ? "failing calls" : job->kind == JOB_RECOVERIES ? "recoveries" : job->profile == CRASH_OWN ? "cuts, single inodes" : "cuts",
+                     (unsigned long long)job->seed, (unsigned long long)counts->cuts, (unsigned long long)counts->states, (unsigned long long)counts->runs,
+                     (unsigned long long)counts->bad);
+    (void)fflush(stdout);
 }
 
 /* Two at a time. */
@@ -620,7 +630,7 @@ int main(int argc, char **argv)
     if (hf_secret_open(0, 0, &error) != HF_OK || hf_crypto_start() != HF_OK || hf_worker_start() != HF_OK)
         return 1;
     (void)hf_worker();
-    for (unsigned seed = 0; seed < (long_run ? 5u : 1u); seed++) {
+    for (unsigned seed = 0; seed < (long_run && SLOWER == 1 ? SEEDS : 1u); seed++) {
         for (unsigned i = 0; i < work_count; i++) {
             static const struct {
                 enum job_kind kind;
@@ -634,14 +644,15 @@ int main(int argc, char **argv)
         }
     }
     run_jobs(jobs, count);
-    for (unsigned i = 0; i < counts->shown && i < SHOWN; i++)
-        (void)printf("WRONG %s\n", counts->text[i]);
-    (void)printf("power cuts: %llu boundaries, %llu states, %llu with a second cut in the recovery; torn at 512: %llu states, %llu with damage that is noticed\n",
-                 (unsigned long long)counts->cuts, (unsigned long long)counts->states, (unsigned long long)counts->second_states,
-                 (unsigned long long)counts->torn_states, (unsigned long long)counts->torn_damaged);
-    (void)printf("failing calls: %llu runs, %llu errors given, %llu operations failed, %llu succeeded\n", (unsigned long long)counts->runs,
-                 (unsigned long long)counts->hits, (unsigned long long)counts->failed_operations, (unsigned long long)counts->done_operations);
-    (void)printf("failing calls in the recovery: %llu recoveries\n", (unsigned long long)counts->recoveries);
+    figure("power cut boundaries", counts->cuts);
+    figure("crash states, pages whole", counts->states);
+    figure("crash states with a second cut", counts->second_states);
+    figure("crash states, torn at 512 bytes", counts->torn_states);
+    figure("torn states with damage that is noticed", counts->torn_damaged);
+    figure("runs with failing calls", counts->runs);
+    figure("recoveries with failing calls", counts->recoveries);
+    figure("errors given", counts->hits);
+    (void)printf("operations: %llu failed, %llu succeeded\n", (unsigned long long)counts->failed_operations, (unsigned long long)counts->done_operations);
     uint64_t tried = counts->states + counts->second_states + counts->torn_states + counts->runs + counts->recoveries;
     (void)printf("%llu passed, %llu failed\n", (unsigned long long)(tried - (counts->bad < tried ? counts->bad : tried)), (unsigned long long)counts->bad);
     return counts->bad ? 1 : 0;
