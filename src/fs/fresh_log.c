@@ -1,4 +1,4 @@
-/* The freshness index between memory and disk: loading, the settle's part, walks that fill it anew. Source: spec/36-freshness.md [FR-4] [FR-6] [FR-7] [FR-8]. */
+/* The freshness index between memory and disk: loading, the settle's part, walks that fill it anew. Source: spec/36-freshness.md [FR-4] [FR-6] [FR-7] [FR-8] [FR-15]. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

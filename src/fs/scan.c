@@ -3,7 +3,7 @@
  * Each name is visited. A file of the window whose page 0 never came is a create that was lost: its name is removed and reported. Other files of the window are
  * loaded (which cuts them where the crash rules say), learn which of their names the disk still has, and are written anew by the settle that follows.
  * What belongs to a class that is locked waits, and so does what there is no memory for: the window stays open until it was seen. What the disk cannot show is asked for
- * twice: with the window the proof goes of what was in it, so a read that failed once must not count as damage. */
+ * twice: with the window the proof goes of what was in it, so a read that failed once must not count as damage. Source: spec/35-crash.md [CR-16]. */
 #include "fs/scan.h"
 
 #include <errno.h>

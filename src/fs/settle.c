@@ -282,7 +282,7 @@ static int settle(void)
         hf_node_unref(taken.nodes[i]);
     }
     free(taken.nodes);
-    if (failed) /* names that changed without a node, and the index, are as unsettled as before */
+    if (failed) /* [CR-16] names that changed without a node, and the index, are as unsettled as before */
         hf_dirty_again(NULL);
     return failed;
 }

@@ -2,7 +2,7 @@
  *
  * cuts: a workload runs once; for each entry of its log the states that a cut behind it may leave are made, mounted, and held against the journal; some of them lose power again
  * while they recover. faults: the workload runs once for each call k with an error at k (once, or from k on); each operation must have done all or nothing and say so,
- * and after a mount everything is as it was said. recoveries: behind some cuts the recovery itself meets a failing call, and the mount after it is to find everything. Proves [CR-2] [CR-3] [CR-4] [CR-5] [CR-6] [CR-7] [CR-8] [CR-15] for names, attributes and contents together.
+ * and after a mount everything is as it was said. recoveries: behind some cuts the recovery itself meets a failing call, and the mount after it is to find everything [CR-16] [FR-15]. Proves [CR-2] [CR-3] [CR-4] [CR-5] [CR-6] [CR-7] [CR-8] [CR-15] for names, attributes and contents together.
  * The freshness index is on: its log lies on the same disk, and nothing may be called stale after a cut ([FR-4] [FR-6] [FR-8]).
  *
  * test_fault [SEED]; HF_LONG=1: every boundary. HF_FAULT_WORK=name, HF_FAULT_AT=position, HF_FAULT_KIND=cuts|faults|recoveries: one; HF_FAULT_OWN=0|1: the disk with one journal, or with syncs of single inodes, alone (crash.h); HF_FAULT_NO_FRESHNESS=1: without the index. */
