@@ -313,6 +313,8 @@ static int settle(void)
     pthread_mutex_lock(&list_lock);
     drop_synced();
     pthread_mutex_unlock(&list_lock);
+    if (failed) /* [CR-16] names that changed without a node, and the index, are as unsettled as before */
+        hf_dirty_again(NULL);
     return failed;
 }
 
