@@ -68,7 +68,8 @@ static enum hf_result on_start(struct control *c, struct exchange *x)
         ((flags & HF_FS_WAIT) && (flags & HF_FS_DATABASES)))
         return HF_PROTOCOL;
     c->state = FAILED;
-    HF_TRY(hf_serve_open(HF_FD_FS_FUSE, (flags & HF_FS_WAIT) != 0, (flags & HF_FS_DATABASES) != 0));
+    const struct hf_serve_how how = {.may_wait = (flags & HF_FS_WAIT) != 0, .writeback = (flags & HF_FS_DATABASES) != 0, .lists = (flags & HF_FS_ALLOW_OTHER) != 0};
+    HF_TRY(hf_serve_open(HF_FD_FS_FUSE, &how));
     HF_TRY(hf_detach_mountpoint(c->detach_pipe, mountpoint));
     enum hf_result result = hf_keyring_start(HF_FD_FS_ENCLAVE);
     if (result != HF_OK)

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "format/class.h"
+#include "fs/acl.h"
+#include "fs/bearer.h"
 #include "fs/dirs.h"
 #include "fs/errno.h"
 #include "fs/fresh.h"
@@ -519,7 +521,10 @@ int hf_file_birth(int fd, const struct hf_file_birth *birth, struct hf_node *dir
         hf_node_opened(file);
     file->written = birth->opened;
     hf_file_mode_is(file, birth->mode);
-    result = write_first_header(file, birth, dir, plain, &st);
+    if (birth->acl.data)
+        result = hf_result_from_errno(-hf_bearer_birth_file(file, HF_ACL_ACCESS_NAME, birth->acl));
+    if (result == HF_OK)
+        result = write_first_header(file, birth, dir, plain, &st);
     hf_file_keep_mode(file);
     /* The sweep may have passed before there was anything to forget. */
     bool spool = (content->header.class_generation & HF_GENERATION_SPOOL) != 0; /* [UO-8] made while nothing of the class is there */

@@ -69,6 +69,7 @@ struct hf_file_birth {
     const uint8_t *data;     /* first content or NULL */
     size_t data_len;
     bool opened;             /* by whoever makes it, to write */
+    struct hf_span acl;      /* its access list, or NULL */
 };
 HF_MUST_USE int hf_file_birth(int fd, const struct hf_file_birth *birth, struct hf_node *dir, const char *plain, const char *backing, struct hf_node **ret);
 

@@ -162,11 +162,11 @@ static int protect_dir(struct hf_node *dir, unsigned class)
     unsigned flags = becomes_spool(dir, class) ? HF_DIR_SPOOL : 0;
     if (flags)
         class = HF_CLASS_ALWAYS;
-    if (!failed && (class != dir->dir.record.class || flags != dir->dir.record.flags)) {
+    if (!failed && (class != dir->dir.record.class || flags != (dir->dir.record.flags & HF_DIR_SPOOL))) {
         int empty = hf_dir_is_empty(fd);
         failed = empty < 0 ? empty : empty ? hf_node_plain(dir, plain) : -ENOTEMPTY;
         if (!failed)
-            failed = hf_dir_record_next(dir, fd, dir->parent, plain, &st, class, flags, &record);
+            failed = hf_dir_record_next(dir, fd, dir->parent, plain, &st, class, flags, NULL, &record);
         hf_dirty(NULL);
         if (!failed) {
             hf_dir_record_commit(dir, fd, &record);

@@ -25,9 +25,10 @@ struct hf_entry {
     struct stat attr;
 };
 
-struct hf_caller { /* whose request it is; umask is applied already */
+struct hf_caller { /* whose request it is; modes come without the umask taken off, which counts where the directory has no default list [PA-4] */
     uid_t uid;
     gid_t gid;
+    mode_t umask;
 };
 
 /* How the tree reaches the kernel's caches; serve.c sets it. Called without any lock of the tree held, never from a thread that serves requests. */
@@ -108,6 +109,8 @@ int hf_tree_statfs(struct statvfs *ret);
 ssize_t hf_tree_getxattr(uint64_t id, const char *name, void *value, size_t cap);
 ssize_t hf_tree_listxattr(uint64_t id, char *list, size_t cap);
 int hf_tree_setxattr(uint64_t id, const char *name, const void *value, size_t len, int flags);
+/* In flags: with system.posix_acl_access the set-group-id bit goes (the caller may not keep it). */
+#define HF_XATTR_KILL_SGID (1 << 30)
 int hf_tree_removexattr(uint64_t id, const char *name);
 
 /* What the kernel has kept back comes now. Never from a thread that serves requests. */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/base64url.h"
+#include "fs/bearer.h"
 #include "fs/dirs.h"
 #include "fs/errno.h"
 #include "fs/files.h"
@@ -263,7 +264,7 @@ static int mover_prepare_dir(struct mover *mover)
     int failed = hf_disk->fstat(mover->dir_fd, &st);
     if (!failed)
         failed = hf_dir_record_next(dir, mover->dir_fd, mover->to_dir, mover->to_name, &st, dir->dir.record.class, dir->dir.record.flags,
-                                    &mover->record);
+                                    NULL, &mover->record);
     mover->next = !failed;
     return failed;
 }
@@ -355,6 +356,8 @@ static int move_link(struct side *from, struct side *to, const char *backing, un
     const struct timespec times[2] = {from->place.st.st_atim, from->place.st.st_mtim};
     if (geteuid() == 0)
         failed = hf_disk->fchownat(to->fd, temporary, from->place.st.st_uid, from->place.st.st_gid);
+    if (!failed)
+        failed = hf_bearer_move_other(from->fd, from->place.backing, to->fd, temporary);
     if (!failed)
         failed = hf_disk->utimensat(to->fd, temporary, times);
     if (!failed)

@@ -4,11 +4,15 @@
 
 #include "fs/node.h"
 
+#define HF_XATTR_VALUE_MAX (65536u - 32u)
+
 /* The header's digest becomes that of what is on disk, when the header or evidence vouches for it; else -EIO. */
 HF_MUST_USE int hf_xattr_rebind(struct hf_node *file);
 /* The digest of what is on disk. */
 HF_MUST_USE int hf_xattr_digest(struct hf_node *file, uint8_t out[32]);
 /* Seals from's attributes anew for to. */
 HF_MUST_USE int hf_xattr_copy(struct hf_node *from, struct hf_node *to);
+/* A symlink's, which becomes a file. */
+HF_MUST_USE int hf_xattr_copy_link(int from_dir, const char *from, struct hf_node *to);
 
 #endif
