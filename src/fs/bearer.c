@@ -18,7 +18,7 @@
 #include "os/random.h"
 
 enum { VALUE_MAX = HF_XATTR_VALUE_MAX, SEALED_MAX = VALUE_MAX + 32, LIST_MAX = 65536, ITEMS_MAX = 512, OTHER_LEN = 21 };
-static const char other_id[] = "trusted.hf";
+static const char other_id[] = HF_BEARER_OTHER_ID;
 static const uint8_t none[32];
 
 /* --- the disk's own attributes --- */
@@ -65,7 +65,7 @@ static int key_by_class(struct hf_bearer *bearer, unsigned class, uint32_t gener
     return 0;
 }
 
-static void key_of_file(struct hf_bearer *bearer)
+void hf_bearer_key_of_file(struct hf_bearer *bearer)
 {
     struct hf_span id = HF_SPAN_OF(bearer->id);
     memcpy(bearer->id, bearer->node->content->header.file_id, sizeof bearer->id);
@@ -79,7 +79,7 @@ static int key_of_dir(struct hf_bearer *bearer, const struct hf_dir_record *reco
 }
 
 /* [NM-10] */
-static int key_of_other(struct hf_bearer *bearer, struct hf_node *make_in)
+int hf_bearer_key_of_other(struct hf_bearer *bearer, struct hf_node *make_in)
 {
     uint8_t bytes[OTHER_LEN];
     ssize_t len = disk_get(bearer, other_id, bytes, sizeof bytes);
@@ -117,7 +117,7 @@ static int open_file(struct hf_bearer *bearer, bool to_write)
     if (failed)
         pthread_rwlock_unlock(&file->lock);
     else if (!bearer->none)
-        key_of_file(bearer);
+        hf_bearer_key_of_file(bearer);
     return failed;
 }
 
@@ -139,7 +139,7 @@ static int open_other(struct hf_bearer *bearer, bool to_write)
     bearer->fd = !dir ? -ESTALE : to_write ? hf_dir_use(dir) : hf_dir_use_fd(dir);
     if (bearer->fd < 0)
         return bearer->fd;
-    int failed = key_of_other(bearer, to_write ? dir : NULL);
+    int failed = hf_bearer_key_of_other(bearer, to_write ? dir : NULL);
     if (failed)
         hf_dir_done(dir);
     return failed;
@@ -239,7 +239,7 @@ static int digester_of(const struct hf_bearer *bearer, struct digester *ret)
 }
 
 /* Of what is on disk, with `name` changed to value (value.data NULL: removed; name NULL: nothing changed). Zeros when nothing is there. */
-static int digest(const struct hf_bearer *bearer, const char *name, struct hf_span value, uint8_t out[32])
+int hf_bearer_digest(const struct hf_bearer *bearer, const char *name, struct hf_span value, uint8_t out[32])
 {
     struct digester digester;
     char *list = malloc(LIST_MAX);
@@ -292,16 +292,15 @@ int hf_bearer_dir_digest(int fd, const uint8_t dir_id[16], uint8_t ret[32])
     if (any <= 0)
         return any == 0 || any == -EOPNOTSUPP ? 0 : (int)any;
     memcpy(bearer.id, dir_id, sizeof bearer.id);
-    return digest(&bearer, NULL, HF_SPAN(NULL, 0), ret);
+    return hf_bearer_digest(&bearer, NULL, HF_SPAN(NULL, 0), ret);
 }
 
-/* -EIO when the attributes on disk are not those of the header or the record. */
-static int check_digest(const struct hf_bearer *bearer)
+int hf_bearer_check(const struct hf_bearer *bearer)
 {
     uint8_t now[32];
     if (bearer->kind == HF_BEARER_OTHER || !bearer->node)
         return 0;
-    int failed = digest(bearer, NULL, HF_SPAN(NULL, 0), now);
+    int failed = hf_bearer_digest(bearer, NULL, HF_SPAN(NULL, 0), now);
     if (failed)
         return failed;
     if (bearer->kind == HF_BEARER_DIR)
@@ -325,7 +324,7 @@ ssize_t hf_bearer_get(const struct hf_bearer *bearer, const char *name, void *va
     uint8_t *sealed = malloc(SEALED_MAX);
     if (!sealed)
         return -ENOMEM;
-    failed = check_digest(bearer);
+    failed = hf_bearer_check(bearer);
     ssize_t len = failed ? failed : disk_get(bearer, disk_name, sealed, SEALED_MAX);
     if (len >= 0 && len < HF_SIV_TAG_LEN + 1)
         len = -EIO;
@@ -359,7 +358,7 @@ ssize_t hf_bearer_list(const struct hf_bearer *bearer, char *out, size_t cap)
     ssize_t total = 0;
     if (!list)
         return -ENOMEM;
-    int failed = check_digest(bearer);
+    int failed = hf_bearer_check(bearer);
     ssize_t len = failed ? failed : disk_list(bearer, list);
     size_t count = len > 0 ? ours(bearer, list, (size_t)len, items, ITEMS_MAX) : 0;
     for (size_t i = 0; i < count && len > 0; i++) {
@@ -393,7 +392,7 @@ static int change_file(struct hf_bearer *bearer, const char *disk_name, struct h
 {
     uint8_t fresh[32];
     struct hf_node *node = bearer->node;
-    int failed = digest(bearer, disk_name, value, fresh);
+    int failed = hf_bearer_digest(bearer, disk_name, value, fresh);
     if (!failed)
         failed = hf_evidence_put(node, HF_EVIDENCE_XATTRS, fresh);
     if (failed)
@@ -417,7 +416,7 @@ static int change_dir(struct hf_bearer *bearer, const char *disk_name, struct hf
     struct stat st;
     char plain[256] = "";
     uint8_t fresh[32];
-    int failed = digest(bearer, disk_name, value, fresh);
+    int failed = hf_bearer_digest(bearer, disk_name, value, fresh);
     if (!failed && dir->unlinked) /* it has no record any more, and takes none */
         failed = disk_set(bearer, disk_name, value, flags);
     if (failed || dir->unlinked) {
@@ -446,7 +445,7 @@ static int change_dir(struct hf_bearer *bearer, const char *disk_name, struct hf
 
 static int change(struct hf_bearer *bearer, const char *disk_name, struct hf_span value, int flags)
 {
-    int failed = check_digest(bearer);
+    int failed = hf_bearer_check(bearer);
     if (failed)
         return failed;
     if (!bearer->node || bearer->kind == HF_BEARER_OTHER)
@@ -491,7 +490,7 @@ int hf_bearer_set(struct hf_bearer *bearer, const char *name, struct hf_span val
 int hf_bearer_birth_file(struct hf_node *file, const char *name, struct hf_span value)
 {
     struct hf_bearer bearer = {.kind = HF_BEARER_FILE, .node = file, .fd = file->fd};
-    key_of_file(&bearer);
+    hf_bearer_key_of_file(&bearer);
     bearer.node = NULL;
     int failed = hf_bearer_set(&bearer, name, value, XATTR_CREATE);
     if (!failed)
@@ -513,89 +512,9 @@ int hf_bearer_birth_dir(int fd, const struct hf_dir_record *record, const char *
 int hf_bearer_birth_other(struct hf_node *dir, int dir_fd, const char *backing, const char *name, struct hf_span value)
 {
     struct hf_bearer bearer = {.kind = HF_BEARER_OTHER, .fd = dir_fd, .name = backing};
-    int failed = key_of_other(&bearer, dir);
+    int failed = hf_bearer_key_of_other(&bearer, dir);
     if (!failed)
         failed = hf_bearer_set(&bearer, name, value, XATTR_CREATE);
     hf_wipe(bearer.key, sizeof bearer.key);
-    return failed;
-}
-
-int hf_bearer_move_other(int from_dir, const char *from, int to_dir, const char *to)
-{
-    char *list = malloc(LIST_MAX);
-    uint8_t *bytes = malloc(SEALED_MAX);
-    int failed = list && bytes ? 0 : -ENOMEM;
-    ssize_t len = failed ? 0 : hf_disk->listxattrat(from_dir, from, list, LIST_MAX);
-    if (len < 0 && len != -EOPNOTSUPP)
-        failed = (int)len;
-    for (const char *at = list; !failed && len > 0 && at < list + len; at += strlen(at) + 1) {
-        if (strncmp(at, other_id, sizeof other_id - 1) != 0)
-            continue;
-        ssize_t got = hf_disk->getxattrat(from_dir, from, at, bytes, SEALED_MAX);
-        failed = got < 0 ? (int)got : hf_disk->setxattrat(to_dir, to, at, bytes, (size_t)got, 0);
-    }
-    free(list);
-    free(bytes);
-    return failed;
-}
-
-/* --- for the scan and for a change of class --- */
-
-int hf_xattr_digest(struct hf_node *file, uint8_t out[32])
-{
-    struct hf_bearer bearer = {.kind = HF_BEARER_FILE, .node = file, .fd = file->fd};
-    return digest(&bearer, NULL, HF_SPAN(NULL, 0), out);
-}
-
-int hf_xattr_rebind(struct hf_node *file)
-{
-    struct hf_bearer bearer = {.kind = HF_BEARER_FILE, .node = file, .fd = file->fd};
-    uint8_t now[32];
-    int failed = check_digest(&bearer);
-    if (!failed)
-        failed = hf_xattr_digest(file, now);
-    if (!failed)
-        memcpy(file->content->meta.xattr_digest, now, sizeof now);
-    return failed;
-}
-
-static int copy_all(const struct hf_bearer *source, struct hf_bearer *target)
-{
-    char *list = malloc(LIST_MAX), *value = malloc(VALUE_MAX);
-    int failed = list && value ? 0 : -ENOMEM;
-    ssize_t len = failed ? 0 : hf_bearer_list(source, list, LIST_MAX);
-    failed = len < 0 ? (int)len : failed;
-    for (const char *name = list; !failed && name < list + len; name += strlen(name) + 1) {
-        ssize_t got = hf_bearer_get(source, name, value, VALUE_MAX);
-        failed = got < 0 ? (int)got : hf_bearer_set(target, name, HF_SPAN(value, (size_t)got), 0);
-        hf_wipe(value, VALUE_MAX);
-    }
-    free(list);
-    free(value);
-    return failed;
-}
-
-int hf_xattr_copy(struct hf_node *from, struct hf_node *to)
-{
-    struct hf_bearer source = {.kind = HF_BEARER_FILE, .node = from, .fd = from->fd}, target = {.kind = HF_BEARER_FILE, .node = to, .fd = to->fd};
-    key_of_file(&source);
-    key_of_file(&target);
-    int failed = copy_all(&source, &target);
-    hf_wipe(source.key, sizeof source.key);
-    hf_wipe(target.key, sizeof target.key);
-    return failed;
-}
-
-int hf_xattr_copy_link(int from_dir, const char *from, struct hf_node *to)
-{
-    struct hf_bearer source = {.kind = HF_BEARER_OTHER, .fd = from_dir, .name = from}, target = {.kind = HF_BEARER_FILE, .node = to, .fd = to->fd};
-    int failed = key_of_other(&source, NULL);
-    if (!failed && source.none)
-        return 0;
-    key_of_file(&target);
-    if (!failed)
-        failed = copy_all(&source, &target);
-    hf_wipe(source.key, sizeof source.key);
-    hf_wipe(target.key, sizeof target.key);
     return failed;
 }

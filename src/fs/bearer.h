@@ -34,10 +34,18 @@ HF_MUST_USE int hf_bearer_set(struct hf_bearer *bearer, const char *name, struct
 HF_MUST_USE int hf_bearer_birth_file(struct hf_node *file, const char *name, struct hf_span value);
 HF_MUST_USE int hf_bearer_birth_dir(int fd, const struct hf_dir_record *record, const char *name, struct hf_span value);
 HF_MUST_USE int hf_bearer_birth_other(struct hf_node *dir, int dir_fd, const char *backing, const char *name, struct hf_span value);
-/* As they are on disk, from one symlink to another that takes its place. */
-HF_MUST_USE int hf_bearer_move_other(int from_dir, const char *from, int to_dir, const char *to);
-
 /* The digest of what a directory has on disk; zeros: nothing. */
 HF_MUST_USE int hf_bearer_dir_digest(int fd, const uint8_t dir_id[16], uint8_t ret[32]);
+
+/* --- for xattrs.c --- */
+
+#define HF_BEARER_OTHER_ID "trusted.hf"
+/* Id and key of one whose node (content there), or directory and name, is set. make_in: where there is none yet, one is made for this directory's class; NULL: none. */
+void hf_bearer_key_of_file(struct hf_bearer *bearer);
+HF_MUST_USE int hf_bearer_key_of_other(struct hf_bearer *bearer, struct hf_node *make_in);
+/* Of what is on disk, with `name` (as the disk has it) changed to value (value.data NULL: removed; name NULL: nothing changed). Zeros when nothing is there. */
+HF_MUST_USE int hf_bearer_digest(const struct hf_bearer *bearer, const char *name, struct hf_span value, uint8_t out[32]);
+/* -EIO when the attributes on disk are not those of the header or the record. */
+HF_MUST_USE int hf_bearer_check(const struct hf_bearer *bearer);
 
 #endif

@@ -433,13 +433,19 @@ static void on_getxattr(fuse_req_t req, fuse_ino_t id, const char *name, size_t 
     reply_xattr(req, len, size, value);
 }
 
-/* What can't be read is not listed. */
-static ssize_t without_lists(char *names, size_t len)
+/* As disks do: what the caller can't read is not listed. */
+static bool is_hidden(fuse_req_t req, const char *name)
+{
+    static const char trusted[] = "trusted.";
+    return (is_list(name) && !hf_serve_has_lists()) || (fuse_req_ctx(req)->uid != 0 && strncmp(name, trusted, sizeof trusted - 1) == 0);
+}
+
+static ssize_t without_hidden(fuse_req_t req, char *names, size_t len)
 {
     size_t kept = 0;
     for (size_t at = 0; at < len;) {
         size_t one = strlen(names + at) + 1;
-        if (!is_list(names + at)) {
+        if (!is_hidden(req, names + at)) {
             memmove(names + kept, names + at, one);
             kept += one;
         }
@@ -452,8 +458,8 @@ static void on_listxattr(fuse_req_t req, fuse_ino_t id, size_t size)
 {
     char *names = (char *)hf_worker()->plain;
     ssize_t len = hf_tree_listxattr(id, names, HF_MAX_IO);
-    if (len > 0 && !hf_serve_has_lists())
-        len = without_lists(names, (size_t)len);
+    if (len > 0)
+        len = without_hidden(req, names, (size_t)len);
     if (size > 0 && len > (ssize_t)size)
         len = -ERANGE;
     reply_xattr(req, len, size, names);

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "base/base64url.h"
-#include "fs/bearer.h"
 #include "fs/dirs.h"
 #include "fs/errno.h"
 #include "fs/files.h"
@@ -20,6 +19,7 @@
 #include "fs/settle.h"
 #include "fs/sync.h"
 #include "fs/treepart.h"
+#include "fs/xattrs.h"
 #include "keys/wipe.h"
 #include "os/disk.h"
 #include "os/random.h"
@@ -357,7 +357,7 @@ static int move_link(struct side *from, struct side *to, const char *backing, un
     if (geteuid() == 0)
         failed = hf_disk->fchownat(to->fd, temporary, from->place.st.st_uid, from->place.st.st_gid);
     if (!failed)
-        failed = hf_bearer_move_other(from->fd, from->place.backing, to->fd, temporary);
+        failed = hf_xattr_move_link(from->fd, from->place.backing, to->fd, temporary);
     if (!failed)
         failed = hf_disk->utimensat(to->fd, temporary, times);
     if (!failed)

@@ -12,7 +12,8 @@ HF_MUST_USE int hf_xattr_rebind(struct hf_node *file);
 HF_MUST_USE int hf_xattr_digest(struct hf_node *file, uint8_t out[32]);
 /* Seals from's attributes anew for to. */
 HF_MUST_USE int hf_xattr_copy(struct hf_node *from, struct hf_node *to);
-/* A symlink's, which becomes a file. */
+/* As they are on disk, from one symlink to another that takes its place; and to a file that does. */
+HF_MUST_USE int hf_xattr_move_link(int from_dir, const char *from, int to_dir, const char *to);
 HF_MUST_USE int hf_xattr_copy_link(int from_dir, const char *from, struct hf_node *to);
 
 #endif
