@@ -111,9 +111,9 @@ static int open_file(struct hf_bearer *bearer, bool to_write)
     pthread_rwlock_wrlock(&file->lock);
     int failed = hf_file_bind(file);
     bearer->none = !failed && !to_write && !file->evidence && hf_equal_ct(file->content->meta.xattr_digest, none, sizeof none);
-    if (!failed && !bearer->none)
-        failed = hf_file_ready(file);
     bearer->fd = file->fd;
+    if (!failed) /* for "none" no key of the file's is needed */
+        failed = bearer->none ? hf_bearer_check(bearer) : hf_file_ready(file);
     if (failed)
         pthread_rwlock_unlock(&file->lock);
     else if (!bearer->none)
@@ -242,6 +242,10 @@ static int digester_of(const struct hf_bearer *bearer, struct digester *ret)
 int hf_bearer_digest(const struct hf_bearer *bearer, const char *name, struct hf_span value, uint8_t out[32])
 {
     struct digester digester;
+    if (!name && hf_disk->flistxattr(bearer->fd, NULL, 0) == 0) { /* most have none at all */
+        memset(out, 0, 32);
+        return 0;
+    }
     char *list = malloc(LIST_MAX);
     uint8_t *bytes = malloc(SEALED_MAX);
     struct item items[ITEMS_MAX];
@@ -287,10 +291,6 @@ int hf_bearer_digest(const struct hf_bearer *bearer, const char *name, struct hf
 int hf_bearer_dir_digest(int fd, const uint8_t dir_id[16], uint8_t ret[32])
 {
     struct hf_bearer bearer = {.kind = HF_BEARER_DIR, .fd = fd};
-    memset(ret, 0, 32);
-    ssize_t any = hf_disk->flistxattr(fd, NULL, 0); /* most have none at all */
-    if (any <= 0)
-        return any == 0 || any == -EOPNOTSUPP ? 0 : (int)any;
     memcpy(bearer.id, dir_id, sizeof bearer.id);
     return hf_bearer_digest(&bearer, NULL, HF_SPAN(NULL, 0), ret);
 }

@@ -164,7 +164,10 @@ static int protect_dir(struct hf_node *dir, unsigned class)
         class = HF_CLASS_ALWAYS;
     if (!failed && (class != dir->dir.record.class || flags != (dir->dir.record.flags & HF_DIR_SPOOL))) {
         int empty = hf_dir_is_empty(fd);
+        struct hf_xattr_held *attributes = NULL;
         failed = empty < 0 ? empty : empty ? hf_node_plain(dir, plain) : -ENOTEMPTY;
+        if (!failed)
+            failed = hf_xattr_hold(dir, &attributes); /* their key goes with the class */
         if (!failed)
             failed = hf_dir_record_next(dir, fd, dir->parent, plain, &st, class, flags, NULL, &record);
         hf_dirty(NULL);
@@ -172,6 +175,8 @@ static int protect_dir(struct hf_node *dir, unsigned class)
             hf_dir_record_commit(dir, fd, &record);
             dir->class = record.class;
         }
+        int kept = hf_xattr_release(dir, attributes);
+        failed = failed ? failed : kept;
     }
     hf_dir_done(dir);
     return failed;

@@ -87,3 +87,72 @@ int hf_xattr_copy_link(int from_dir, const char *from, struct hf_node *to)
     hf_wipe(target.key, sizeof target.key);
     return failed;
 }
+
+struct hf_xattr_held {
+    struct hf_xattr_held *next;
+    size_t len;
+    char name[256];
+    uint8_t value[];
+};
+
+static int hold_one(struct hf_bearer *bearer, const char *name, struct hf_xattr_held **list)
+{
+    ssize_t len = hf_bearer_get(bearer, name, NULL, 0);
+    if (len < 0 || strlen(name) >= sizeof (*list)->name)
+        return len < 0 ? (int)len : -EIO;
+    struct hf_xattr_held *held = calloc(1, sizeof *held + (size_t)len + 1);
+    if (!held)
+        return -ENOMEM;
+    held->len = (size_t)len;
+    memcpy(held->name, name, strlen(name));
+    len = hf_bearer_get(bearer, name, held->value, held->len + 1);
+    int failed = len == (ssize_t)held->len ? hf_bearer_set(bearer, name, HF_SPAN(NULL, 0), 0) : -EIO;
+    if (failed) {
+        hf_wipe(held, sizeof *held + held->len);
+        free(held);
+        return failed;
+    }
+    held->next = *list;
+    *list = held;
+    return 0;
+}
+
+int hf_xattr_hold(struct hf_node *dir, struct hf_xattr_held **ret)
+{
+    struct hf_bearer bearer;
+    *ret = NULL;
+    if (!(dir->dir.record.flags & HF_DIR_ATTRIBUTES))
+        return 0;
+    int failed = hf_bearer_open(dir, true, &bearer);
+    if (failed)
+        return failed;
+    char *list = malloc(LIST_MAX);
+    ssize_t len = list ? hf_bearer_list(&bearer, list, LIST_MAX) : -ENOMEM;
+    failed = len < 0 ? (int)len : 0;
+    for (const char *name = list; !failed && name < list + len; name += strlen(name) + 1)
+        failed = hold_one(&bearer, name, ret);
+    free(list);
+    hf_bearer_close(&bearer);
+    if (failed)
+        (void)!hf_xattr_release(dir, *ret);
+    return failed;
+}
+
+int hf_xattr_release(struct hf_node *dir, struct hf_xattr_held *held)
+{
+    struct hf_bearer bearer;
+    if (!held)
+        return 0;
+    int failed = hf_bearer_open(dir, true, &bearer), result = failed;
+    while (held) {
+        struct hf_xattr_held *next = held->next;
+        int one = failed ? failed : hf_bearer_set(&bearer, held->name, HF_SPAN(held->value, held->len), 0);
+        result = result ? result : one;
+        hf_wipe(held, sizeof *held + held->len);
+        free(held);
+        held = next;
+    }
+    if (!failed)
+        hf_bearer_close(&bearer);
+    return result;
+}

@@ -16,4 +16,9 @@ HF_MUST_USE int hf_xattr_copy(struct hf_node *from, struct hf_node *to);
 HF_MUST_USE int hf_xattr_move_link(int from_dir, const char *from, int to_dir, const char *to);
 HF_MUST_USE int hf_xattr_copy_link(int from_dir, const char *from, struct hf_node *to);
 
+/* A directory's, whose key changes with its class: taken away and held, then set again under the key it has by then. (A stop between the two loses them.) hf_ns held exclusively. */
+struct hf_xattr_held;
+HF_MUST_USE int hf_xattr_hold(struct hf_node *dir, struct hf_xattr_held **ret);
+HF_MUST_USE int hf_xattr_release(struct hf_node *dir, struct hf_xattr_held *held);
+
 #endif
