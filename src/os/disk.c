@@ -247,25 +247,25 @@ static const char *at_path(struct at_path *path, int dir, const char *name)
 
 static ssize_t kernel_getxattrat(int dir, const char *name, const char *attribute, void *value, size_t cap)
 {
-    struct at_path path;
+    struct at_path path = {.text = ""};
     return RETRIED(lgetxattr(at_path(&path, dir, name), attribute, value, cap));
 }
 
 static int kernel_setxattrat(int dir, const char *name, const char *attribute, const void *value, size_t len, int flags)
 {
-    struct at_path path;
+    struct at_path path = {.text = ""};
     return (int)RETRIED(lsetxattr(at_path(&path, dir, name), attribute, value, len, flags));
 }
 
 static int kernel_removexattrat(int dir, const char *name, const char *attribute)
 {
-    struct at_path path;
+    struct at_path path = {.text = ""};
     return (int)RETRIED(lremovexattr(at_path(&path, dir, name), attribute));
 }
 
 static ssize_t kernel_listxattrat(int dir, const char *name, char *list, size_t cap)
 {
-    struct at_path path;
+    struct at_path path = {.text = ""};
     return RETRIED(llistxattr(at_path(&path, dir, name), list, cap));
 }
 

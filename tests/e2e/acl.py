@@ -147,7 +147,7 @@ def killed(v):
 
 
 def damaged(v):
-    m, top = v.mnt, f"{v.mnt}/spoil"
+    top = f"{v.mnt}/spoil"
     os.mkdir(top)
     names = [k + what for k in ("f", "d") for what in ("gone", "other", "older", "bit", "mask", "added", "keep")]
     for n in names:
