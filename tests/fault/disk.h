@@ -93,6 +93,7 @@ void disk_start(void);
 /* A fresh disk: a root directory with nothing in it but an empty .holdfast. */
 struct disk *disk_new(void);
 struct disk *disk_copy(const struct disk *from);
+void disk_free(struct disk *disk);
 void disk_apply(struct disk *disk, const struct disk_entry *entry);
 bool disk_is_meta(enum disk_kind kind);
 /* The descriptor of the root for hf_tree_start. */
