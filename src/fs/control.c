@@ -223,8 +223,6 @@ static enum hf_result run_rotate(struct control *c, struct exchange *x)
 {
     uint64_t files = 0;
     int status = hf_tree_rotate(c->job_class, send_progress, NULL, &files);
-    if (status == -EMLINK)
-        return hf_fail(&x->error, HF_FAILED, "rotate: files with several names keep their key under the old class key; copy them, then start it again");
     if (status < 0)
         return stopped_or_failed(x, status, "rotate");
     hf_write_u64(&x->out, files);

@@ -141,7 +141,7 @@ void hf_tree_counts(struct hf_tree_counts *ret);
 
 /* Makes an hf_tree_check, hf_tree_rotate or hf_tree_take_in that runs in another thread end soon, with -EINTR; nothing when none runs. */
 void hf_tree_stop(void);
-/* Re-keys every file of the class (0: all) to the current generation. progress may be NULL. -EMLINK: files with several names were left, the rest is done. */
+/* Re-keys every file of the class (0: all) to the current generation. progress may be NULL. -EIO: some could not be, the rest is done. */
 int hf_tree_rotate(unsigned class, void (*progress)(void *arg, uint64_t done, const char *what), void *arg, uint64_t *ret_files);
 /* [UO-8] Files that came before the first unlock wait to be taken in, and can be. */
 bool hf_tree_arrivals_due(void);
