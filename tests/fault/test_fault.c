@@ -29,6 +29,8 @@ const char *__lsan_default_suppressions(void)
     return "leak:libcrypto";
 }
 
+static bool thorough; /* one boundary alone: each of its states is cut again, often */
+
 /* The recovery itself loses power: after a few of its writes, and when it was done and closed. */
 static void cut_again(struct cut_run *run, struct disk *before, struct state_run *state)
 {
@@ -38,7 +40,7 @@ static void cut_again(struct cut_run *run, struct disk *before, struct state_run
     crash_start(&again, disk_copy(before), run->log_count);
     while (again.position < recorded) {
         crash_step(&again);
-        if (again.position < recorded && work_random(8) != 0)
+        if (again.position < recorded && work_random(thorough ? 1 : 8) != 0)
             continue;
         survivors_none(&again, &left);
         if (work_random(2)) {
@@ -46,7 +48,7 @@ static void cut_again(struct cut_run *run, struct disk *before, struct state_run
             for (unsigned i = 0; i < again.count; i++)
                 left.data[i] = (uint8_t)work_random(2);
         }
-        uint32_t count = disk_log->count;
+        uint32_t count = disk_log->count, next_ino = disk_log->next_ino;
         uint64_t used = disk_log->used;
         struct state_run second = {.disk = crash_state(&again, &left), .judgement = state->judgement};
         __atomic_add_fetch(&counts->second_states, 1, __ATOMIC_SEQ_CST);
@@ -57,13 +59,16 @@ static void cut_again(struct cut_run *run, struct disk *before, struct state_run
         }
         disk_log->count = count;
         disk_log->used = used;
+        disk_log->next_ino = next_ino;
+        disk_free(second.disk);
     }
+    disk_free(again.durable);
 }
 
 static void judge_one(struct cut_run *run, const char *what, bool again)
 {
     struct disk *disk = crash_state(&run->crash, &run->survivors);
-    struct state_run state = {.disk = disk, .judgement = {.acked = run->crash.acked, .begun = run->crash.begun, .names_apart = crash_profile == CRASH_OWN}, .closes = again};
+    struct state_run state = {.disk = disk, .judgement = {.acked = run->crash.acked, .begun = run->crash.begun, .names_apart = crash_profile == CRASH_OWN}, .closes = again || thorough};
     for (unsigned i = 0; i < run->crash.count; i++) {
         if (run->survivors.data[i] == 2)
             state.judgement.torn_ino = run->crash.pending[i].ino;
@@ -76,7 +81,7 @@ static void judge_one(struct cut_run *run, const char *what, bool again)
         complain(run->work->name, what, run->position, said->text);
     if (state.judgement.torn_ino && said->findings)
         __atomic_add_fetch(&counts->torn_damaged, 1, __ATOMIC_SEQ_CST);
-    if (good && again)
+    for (unsigned i = 0; good && i < (thorough ? 20 : again); i++)
         cut_again(run, disk, &state);
     disk_free(disk);
     rewind_log(run);
@@ -154,6 +159,7 @@ static void cuts_of(const struct work *work, unsigned one_in)
     }
     if (getenv("HF_FAULT_TRACE"))
         show_log(0);
+    thorough = at != NULL;
     run = (struct cut_run){.work = work, .log_count = disk_log->count, .log_used = disk_log->used, .next_ino = disk_log->next_ino};
     crash_start(&run.crash, disk_new(), 0);
     work_seed(run_seed + 5);
