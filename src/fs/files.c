@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "format/class.h"
+#include "fs/acl.h"
+#include "fs/bearer.h"
 #include "fs/dirs.h"
 #include "fs/errno.h"
 #include "fs/fresh.h"
@@ -315,59 +317,15 @@ int hf_file_ready(struct hf_node *file)
     return failed;
 }
 
-int hf_file_rewrap(struct hf_node *file, unsigned class)
-{
-    struct hf_content *content = file->content;
-    char plain[256];
-    struct stat st;
-    int failed = hf_disk->fstat(file->fd, &st);
-    if (!failed && (st.st_nlink != 1 || !file->parent))
-        failed = -EMLINK;
-    if (!failed)
-        failed = hf_xattr_rebind(file);
-    if (!failed && (file->stale || file->evidence)) /* the new header knows no old name and no old attributes: what is must be durable */
-        failed = hf_sync_whole(file->fd);
-    if (!failed)
-        hf_content_attr_is_durable(content);
-    if (!failed)
-        failed = hf_node_plain(file, plain);
-    struct hf_file_meta before = content->meta;
-    struct hf_file_static header_before = content->header;
-    uint8_t s_before[HF_STATIC_LEN];
-    memcpy(s_before, content->s, sizeof s_before);
-    if (!failed)
-        failed = -hf_errno(hf_content_rewrap(content, class));
-    if (!failed) {
-        const struct hf_file_static *header = &content->header;
-        memset(content->meta.slots, 0, sizeof content->meta.slots);
-        content->meta.current = 1;
-        content->meta.old = 0;
-        failed = hf_slot_of(file, file->parent, plain, content->meta.slots[0]);
-        if (!failed)
-            failed = -hf_errno(hf_attr_mac(header->class, header->class_generation, header->file_id, st.st_mode & 07777, st.st_uid, st.st_gid, content->meta.attr_mac));
-        if (!failed)
-            failed = hf_xattr_digest(file, content->meta.xattr_digest);
-        if (!failed)
-            failed = -hf_errno(hf_content_put_header(content, hf_epoch_now()));
-        content->class_epoch = hf_epoch_now();
-        if (failed) {
-            content->meta = before;
-            content->header = header_before;
-            memcpy(content->s, s_before, sizeof s_before);
-        }
-    }
-    hf_wipe(plain, sizeof plain);
-    if (!failed) {
-        const struct timespec times[2] = {st.st_atim, st.st_mtim};
-        file->class = (uint8_t)class;
-        (void)hf_disk->futimens(file->fd, times);
-    }
-    return failed;
-}
-
 static bool is_ready(const struct hf_node *file)
 {
     return file->fd >= 0 && file->content && hf_content_unsealed(file->content) && (file->bound || !file->parent);
+}
+
+/* Its key is there for the last settle before the lock alone; an open file of unless-open goes on [UO-6]. */
+static bool is_late(const struct hf_node *file)
+{
+    return hf_keyring_is_closing(file->class) && (file->class != HF_CLASS_UNLESS_OPEN || file->opens == 0);
 }
 
 int hf_file_use(struct hf_node *file, bool exclusive)
@@ -381,9 +339,12 @@ int hf_file_use(struct hf_node *file, bool exclusive)
             pthread_rwlock_wrlock(&file->lock);
         else
             pthread_rwlock_rdlock(&file->lock);
-        if (is_ready(file))
+        bool ready = is_ready(file), late = ready && is_late(file);
+        if (ready && !late)
             return 0;
         pthread_rwlock_unlock(&file->lock);
+        if (late)
+            return -ENOKEY;
         pthread_rwlock_rdlock(&hf_ns);
         pthread_rwlock_wrlock(&file->lock);
         int failed = hf_file_ready(file);
@@ -465,11 +426,25 @@ void hf_file_attr(const struct hf_node *node, struct stat *st)
         st->st_mode = S_IFLNK | 0777;
 }
 
+/* [LK-9] A length of whole pages is also that of a file which a stop or a lock kept from being cut to its size: the header knows. hf_ns held. */
+static void ask_size(struct hf_node *node, const struct stat *st)
+{
+    pthread_rwlock_rdlock(&node->lock);
+    bool unsure = st->st_size > 0 && st->st_size % HF_PAGE_LEN == 0 && !(node->content && hf_content_unsealed(node->content)) && !node->unlinked;
+    pthread_rwlock_unlock(&node->lock);
+    if (!unsure)
+        return;
+    pthread_rwlock_wrlock(&node->lock);
+    (void)!hf_file_ready(node); /* locked or damaged: it is shown by its length */
+    pthread_rwlock_unlock(&node->lock);
+}
+
 void hf_node_attr(struct hf_node *node, struct stat *st)
 {
     switch (node->kind) {
     case HF_NODE_FILE:
     case HF_NODE_LONG_LINK:
+        ask_size(node, st);
         pthread_rwlock_rdlock(&node->lock);
         hf_file_attr(node, st);
         hf_fresh_ctime(node, st);
@@ -532,11 +507,14 @@ int hf_file_birth(int fd, const struct hf_file_birth *birth, struct hf_node *dir
         hf_node_opened(file);
     file->written = birth->opened;
     hf_file_mode_is(file, birth->mode);
-    result = write_first_header(file, birth, dir, plain, &st);
+    if (birth->acl.data)
+        result = hf_result_from_errno(-hf_bearer_birth_file(file, HF_ACL_ACCESS_NAME, birth->acl));
+    if (result == HF_OK)
+        result = write_first_header(file, birth, dir, plain, &st);
     hf_file_keep_mode(file);
     /* The sweep may have passed before there was anything to forget. */
     bool spool = (content->header.class_generation & HF_GENERATION_SPOOL) != 0; /* [UO-8] made while nothing of the class is there */
-    if (!spool && !(birth->class == HF_CLASS_UNLESS_OPEN ? hf_keyring_has_name(birth->class) : hf_keyring_is_open(birth->class)))
+    if (!spool && !(birth->class == HF_CLASS_UNLESS_OPEN ? hf_keyring_has_name(birth->class) : hf_keyring_holds(birth->class)))
         hf_content_forget(content);
     pthread_rwlock_unlock(&file->lock);
     if (result != HF_OK) {
