@@ -377,10 +377,10 @@ int hf_settle_children(struct hf_node *dir)
     pthread_mutex_lock(&list_lock);
     drop_synced();
     for (struct hf_node *node = never_synced; node; node = node->unsynced_next)
-        children.cap += node->parent == dir;
+        children.cap += node->parent == dir || node->linked;
     children.nodes = calloc(children.cap + 1, sizeof *children.nodes);
     for (struct hf_node *node = never_synced; node && children.len < children.cap && children.nodes; node = node->unsynced_next) {
-        if (node->parent == dir) {
+        if (node->parent == dir || node->linked) {
             hf_node_ref(node);
             children.nodes[children.len++] = node;
         }
