@@ -199,7 +199,8 @@ struct old_pages {
 };
 
 /* Opens a page into worker->page; end: where the write ends. */
-static enum hf_result get_old_page(struct hf_content *content, struct hf_worker *worker, struct old_pages *old, uint64_t page, uint64_t end, uint32_t *ret_stored)
+static enum hf_result get_old_page(struct hf_content *content, struct hf_worker *worker, struct old_pages *old, uint64_t page, uint64_t end,
+                                   uint32_t *ret_stored)
 {
     size_t at = page == old->first + 1 ? HF_PAGE_LEN : 0;
     if (old->got <= at || page < old->first || page > old->first + 1) {
