@@ -64,6 +64,17 @@ struct disk *disk_copy(const struct disk *from)
     return disk;
 }
 
+void disk_free(struct disk *disk)
+{
+    for (unsigned i = 0; disk && i < DISK_INODES; i++) {
+        for (struct disk_name *name = disk->inodes[i].names, *next; name; name = next) {
+            next = name->next;
+            free(name);
+        }
+    }
+    free(disk);
+}
+
 struct disk_name *disk_entry_of(struct disk *disk, uint32_t dir, const char *name)
 {
     for (struct disk_name *at = disk->inodes[dir].names; at; at = at->next) {

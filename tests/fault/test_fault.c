@@ -278,13 +278,7 @@ static void judge_one(struct cut_run *run, const char *what, bool again)
         __atomic_add_fetch(&counts->torn_damaged, 1, __ATOMIC_SEQ_CST);
     if (good && again)
         cut_again(run, disk, &state);
-    for (unsigned i = 0; i < DISK_INODES; i++) {
-        for (struct disk_name *name = disk->inodes[i].names, *next; name; name = next) {
-            next = name->next;
-            free(name);
-        }
-    }
-    free(disk);
+    disk_free(disk);
     rewind_log(run);
 }
 

@@ -1,5 +1,6 @@
 #include "apart.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -45,7 +46,7 @@ void fuzz_apart(void (*fn)(void))
             memcpy(covered, __start___sancov_cntrs, counters());
         _exit(0);
     }
-    FUZZ_PROMISE(pid > 0 && waitpid(pid, &status, 0) == pid);
+    FUZZ_PROMISE(pid > 0 && TEMP_FAILURE_RETRY(waitpid(pid, &status, 0)) == pid); /* libFuzzer has a timer */
     FUZZ_PROMISE(WIFEXITED(status) && WEXITSTATUS(status) == 0); /* else its own words stand above */
     if (counters())
         memcpy(__start___sancov_cntrs, covered, counters());

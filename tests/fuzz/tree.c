@@ -387,17 +387,6 @@ static void after(void)
     (void)hf_tree_close();
 }
 
-static void let_go(struct disk *disk)
-{
-    for (unsigned i = 0; disk && i < DISK_INODES; i++) {
-        for (struct disk_name *name = disk->inodes[i].names, *next; name; name = next) {
-            next = name->next;
-            free(name);
-        }
-    }
-    free(disk);
-}
-
 /* The same recipe is cooked once: most inputs differ in what the attacker does. */
 static void make(const uint8_t *data, size_t len)
 {
@@ -413,7 +402,7 @@ static void make(const uint8_t *data, size_t len)
     memset(world, 0, offsetof(struct world, all) + world->objects * sizeof world->all[0]);
     memset(world->puts, 0, sizeof world->puts);
     memset(world->names, 0xff, sizeof world->names);
-    let_go(made);
+    disk_free(made);
     fuzz_apart(owner);
     made = disk_new();
     for (uint32_t i = 0; i < disk_log->count; i++)
@@ -435,7 +424,7 @@ bool fuzz_one(const uint8_t *data, size_t len)
     for (size_t at = head, n = 0; at + ATTACK_LEN <= len && n < CHANGES; at += ATTACK_LEN, n++)
         attack_change(disk_now, next_ino, data + at);
     fuzz_apart(after);
-    let_go(disk_now);
+    disk_free(disk_now);
     disk_log->count = log_count;
     disk_log->used = log_used;
     disk_log->next_ino = next_ino;
