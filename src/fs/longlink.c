@@ -50,10 +50,14 @@ int hf_link_to_file(struct hf_node *dir, int dir_fd, const char *name, struct hf
 {
     char target[4096] = "", temporary[32] = ".hf~";
     uint8_t random[9];
+    struct stat before;
     struct hf_node *made = NULL, *node = hf_node_find(place->st.st_ino);
     int failed = target_of(dir, dir_fd, name, place->backing, target);
     hf_random(random, sizeof random);
     hf_base64url_encode(random, sizeof random, temporary + 4);
+    if (!failed)
+        failed = hf_disk->fstat(dir_fd, &before);
+    bool known = !failed;
     if (!failed)
         failed = make(dir, dir_fd, name, temporary, target, &place->st, &made);
     hf_wipe(target, sizeof target);
@@ -65,6 +69,8 @@ int hf_link_to_file(struct hf_node *dir, int dir_fd, const char *name, struct hf
         (void)hf_disk->unlinkat(dir_fd, temporary, 0);
     else
         failed = hf_disk->fstatat(dir_fd, place->backing, &place->st);
+    if (known)
+        hf_dir_keep_mtime(dir_fd, &before);
     if (made && !failed && node) {
         pthread_rwlock_wrlock(&node->lock);
         node->kind = HF_NODE_LONG_LINK;

@@ -94,7 +94,7 @@ static int raise_file(struct hf_node *file, unsigned class)
     char temporary[32] = ".hf~", plain[256];
     uint8_t random[9];
     struct hf_node *copy = NULL;
-    struct stat st;
+    struct stat st, before;
     int failed = hf_disk->fstat(file->fd, &st);
     if (!failed && (st.st_nlink != 1 || !file->parent))
         failed = -EMLINK; /* other names would keep the old key's file */
@@ -105,6 +105,9 @@ static int raise_file(struct hf_node *file, unsigned class)
     hf_random(random, sizeof random);
     hf_base64url_encode(random, sizeof random, temporary + 4);
     if (!failed)
+        failed = hf_disk->fstat(dir_fd, &before);
+    bool known = !failed;
+    if (!failed)
         failed = make_copy(file, dir_fd, class, temporary, plain, &copy);
     if (!failed)
         failed = hf_disk->renameat2(dir_fd, temporary, dir_fd, file->name, 0);
@@ -114,6 +117,8 @@ static int raise_file(struct hf_node *file, unsigned class)
         hf_file_adopt(file, copy);
         hf_fresh_put_file(file, file->parent, file->name, hf_fresh_is_always(file->parent, file->name));
     }
+    if (known)
+        hf_dir_keep_mtime(dir_fd, &before);
     if (failed && copy) {
         hf_node_unhash(copy);
         hf_node_unplace(copy);

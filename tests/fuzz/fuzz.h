@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define FUZZ_MAX 65536u
 
@@ -32,7 +31,7 @@ unsigned fuzz_cost(void);
 
 static inline _Noreturn void fuzz_broken(const char *what, const char *file, int line)
 {
-    (void)dprintf(STDERR_FILENO, "%s:%d: a promise is broken: %s\n", file, line, what);
+    (void)dprintf(2, "%s:%d: a promise is broken: %s\n", file, line, what);
     abort();
 }
 
