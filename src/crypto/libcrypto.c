@@ -50,6 +50,9 @@ enum hf_result hf_libcrypto_start(void)
 {
     if (CRYPTO_set_mem_functions(take, resize, give_back) != 1)
         return HF_FAILED;
+    /* Nothing is taken down at exit: a thread that watches for death may be at work then. The memory goes with the process. */
+    if (OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL) != 1)
+        return HF_FAILED;
     /* Loads the provider and both ciphers. */
     EVP_CIPHER *gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL), *siv = EVP_CIPHER_fetch(NULL, "AES-256-SIV", NULL);
     bool there = gcm && siv;

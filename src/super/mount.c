@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/fuse.h>
 #include <mntent.h>
 #include <poll.h>
@@ -158,9 +159,11 @@ enum hf_result hf_super_keep_fuse(struct hf_super *super, int fuse, struct hf_er
 static bool is_mounted(const char *mountpoint)
 {
     bool found = false;
+    char line[2 * PATH_MAX]; /* of a longer one the options are cut */
+    struct mntent entry;
     FILE *table = setmntent("/proc/self/mounts", "re");
-    for (struct mntent *entry; table && (entry = getmntent(table)) != NULL;)
-        found = found || strcmp(entry->mnt_dir, mountpoint) == 0;
+    while (table && !found && getmntent_r(table, &entry, line, sizeof line))
+        found = strcmp(entry.mnt_dir, mountpoint) == 0;
     if (table)
         (void)endmntent(table);
     return found || !table;
