@@ -14,10 +14,6 @@ LINE = re.compile(r"^(\S.{0,60}?) +(?:(\d+) passed, (\d+) failed(?:, (\d+) skipp
 FIGURE = re.compile(r"^figure: (.+?) = (-?[0-9.]+)(?: of ([0-9]+))? ?(.*)$")
 # What tests print in their own words: test's log, its line, the names of the groups.
 READ = [
-    ("test_fault", r"power cuts: (\d+) boundaries, (\d+) states, (\d+) with a second cut in the recovery; torn at 512: (\d+) states, (\d+) with damage that is noticed",
-     ("power cut boundaries", "crash states, pages whole", "crash states with a second cut", "crash states, torn at 512 bytes", "torn states with damage that is noticed")),
-    ("test_fault", r"failing calls: (\d+) runs, (\d+) errors given", ("runs with failing calls", "errors given")),
-    ("test_keylife", r"(\d+) boundaries, (\d+) states", ("key life boundaries", "key life crash states")),
     ("lock.py", r"memory: (\d+) values, (\d+) found while unlocked, (\d+) after the lock", ("secrets looked for in memory", "secrets found while unlocked", "secrets found after the lock")),
     ("power: cut.py", r"(\d+) cuts", ("power cuts under ext4",)),
     ("element_attempts.py", r"kills (\d+), answers (\d+), counted (\d+)", ("kills during tries", "answers before kills", "tries counted for them")),
@@ -33,15 +29,15 @@ def figure(pattern, command, least=None, most=None, long=False):
     return {"kind": "figure", "pattern": pattern, "command": command, "least": least, "most": most, "long": long}
 
 
-FAULT, E2E = "build/plain/tests/test_fault", "tests/e2e/{} build/plain"
+FAULT, KEYLIFE, E2E = "build/plain/tests/test_fault", "build/plain/tests/test_keylife", "tests/e2e/{} build/plain"
 GOALS = [
     ("Every write, fsync and rename boundary of at least three workloads (5,000 cuts and more, all crash states): no acknowledged operation lost, no unreadable file, no unlistable directory",
      [figure("power cut boundaries", "HF_LONG=1 " + FAULT, least=5000, long=True), figure("crash states, pages whole", FAULT), figure("crash states with a second cut", FAULT), figure("runs with failing calls", FAULT),
-      test("test_fault", FAULT), test("test_keylife", "build/plain/tests/test_keylife")]),
+      figure("recoveries with failing calls", FAULT), test("test_fault", FAULT), figure("key life boundaries", KEYLIFE), test("test_keylife", KEYLIFE)]),
     ("10,000 passcode tries with a death at every boundary: never more tries than are counted, the 11th never reaches the KDF",
      [figure("tries with a death at every call", "build/plain/tests/test_attempts", least=10000), figure("tries judged without being counted", "build/plain/tests/test_attempts", most=0),
       figure("kills during tries", E2E.format("element_attempts.py")), test("test_attempts", "build/plain/tests/test_attempts")]),
-    ("Erase interrupted at every boundary: after a restart it finishes, or no class key unwraps", [test("erase.py", E2E.format("erase.py")), test("test_keylife", "build/plain/tests/test_keylife")]),
+    ("Erase interrupted at every boundary: after a restart it finishes, or no class key unwraps", [test("erase.py", E2E.format("erase.py")), test("test_keylife", KEYLIFE)]),
     ("After a lock nothing of passcode, class and file keys in any program's memory",
      [figure("secrets looked for in memory", E2E.format("lock.py") + " in_memory"), figure("secrets found while unlocked", E2E.format("lock.py") + " in_memory", least=20),
       figure("secrets found after the lock", E2E.format("lock.py") + " in_memory", most=0), figure(".*(core|swap).*", "not built")]),

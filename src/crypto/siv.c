@@ -109,7 +109,7 @@ enum hf_result hf_siv_seal(const uint8_t key[HF_SIV_KEY_LEN], struct hf_span aad
         return HF_NO_MEMORY;
     if (EVP_CipherUpdate(context, out + HF_SIV_TAG_LEN, &ignored, plain.data, (int)plain.len) != 1 ||
         EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, HF_SIV_TAG_LEN, out) != 1)
-        return HF_FAILED;
+        return HF_NO_MEMORY; /* nothing else fails here */
     return HF_OK;
 }
 

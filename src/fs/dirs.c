@@ -416,15 +416,20 @@ int hf_dir_plain(struct hf_node *dir, int dir_fd, const char *backing, char out[
     return -hf_errno(result);
 }
 
-bool hf_place_is_always(struct hf_node *dir, int dir_fd, const char *backing)
+int hf_place_is_always(struct hf_node *dir, int dir_fd, const char *backing, bool *ret)
 {
     struct hf_place usual;
     char plain[256];
-    if (dir->id != HF_TREE_ROOT || hf_dir_plain(dir, dir_fd, backing, plain) != 0)
-        return false;
-    bool always = encode(dir, plain, &usual, 0) != 0 || strcmp(usual.backing, backing) != 0;
+    *ret = false;
+    if (dir->id != HF_TREE_ROOT)
+        return 0;
+    int failed = hf_dir_plain(dir, dir_fd, backing, plain);
+    if (failed)
+        return failed == -ENOMEM ? failed : 0; /* no name of ours is none of `always` */
+    failed = encode(dir, plain, &usual, 0);
+    *ret = failed == -ENOKEY || (!failed && strcmp(usual.backing, backing) != 0);
     hf_wipe(plain, sizeof plain);
-    return always;
+    return failed == -ENOKEY ? 0 : failed;
 }
 
 int hf_node_plain(struct hf_node *node, char out[256])

@@ -32,7 +32,7 @@ HF_MUST_USE int hf_place_always(struct hf_node *dir, const char *name, uint32_t 
 /* As it would be under that class's name key (protect of root entries); else like hf_place_find without looking. */
 HF_MUST_USE int hf_place_make(struct hf_node *dir, const char *name, bool always, struct hf_place *ret);
 /* A name on disk in the directory, in use: whether it is the root's and under class always. */
-bool hf_place_is_always(struct hf_node *dir, int dir_fd, const char *backing);
+HF_MUST_USE int hf_place_is_always(struct hf_node *dir, int dir_fd, const char *backing, bool *ret);
 /* The side record of a long name: made before the name, removed after it. */
 HF_MUST_USE int hf_place_side_put(int dir_fd, const struct hf_place *place);
 void hf_place_side_remove(int dir_fd, const char *backing);

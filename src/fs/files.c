@@ -31,6 +31,8 @@ static enum hf_result evidence_read(int fd, struct hf_evidence *ret)
         memset(ret, 0, sizeof *ret);
         return HF_OK;
     }
+    if (len == -ERANGE)
+        return HF_DAMAGED;
     return len < 0 ? hf_result_from_errno((int)-len) : hf_evidence_parse(HF_SPAN(bytes, (size_t)len), ret);
 }
 
@@ -40,9 +42,13 @@ int hf_evidence_put(struct hf_node *file, enum hf_evidence_kind kind, const uint
     struct hf_evidence evidence = {0};
     uint8_t tag[16], bytes[HF_EVIDENCE_MAX * HF_EVIDENCE_ENTRY_LEN];
     uint32_t epoch = hf_epoch_now(), lent;
-    if (file->evidence && evidence_read(file->fd, &evidence) != HF_OK)
-        memset(&evidence, 0, sizeof evidence); /* damaged evidence proves nothing: this starts a new list */
-    enum hf_result result = hf_evidence_tag(content->header.class, content->header.class_generation, content->header.file_id, (uint8_t)kind, value, epoch, tag);
+    enum hf_result result = file->evidence ? evidence_read(file->fd, &evidence) : HF_OK;
+    if (result == HF_DAMAGED) { /* damaged evidence proves nothing: this starts a new list */
+        memset(&evidence, 0, sizeof evidence);
+        result = HF_OK;
+    }
+    if (result == HF_OK)
+        result = hf_evidence_tag(content->header.class, content->header.class_generation, content->header.file_id, (uint8_t)kind, value, epoch, tag);
     if (result != HF_OK)
         return -hf_errno(result);
     hf_evidence_add(&evidence, kind, tag, epoch);
@@ -86,15 +92,15 @@ void hf_evidence_settled(struct hf_node *file)
     file->evidence = false;
 }
 
-static bool evidence_counts(int fd)
+/* Damaged evidence proves nothing; what the disk could not read is another matter. */
+static enum hf_result evidence_counts(int fd, bool *ret)
 {
     struct hf_evidence evidence;
-    bool counts = false;
-    if (evidence_read(fd, &evidence) != HF_OK)
-        return false;
-    for (uint32_t i = 0; i < evidence.count; i++)
-        counts = counts || evidence.entries[i].epoch > hf_settled;
-    return counts;
+    enum hf_result result = evidence_read(fd, &evidence);
+    *ret = false;
+    for (uint32_t i = 0; result == HF_OK && i < evidence.count; i++)
+        *ret = *ret || evidence.entries[i].epoch > hf_settled;
+    return result == HF_DAMAGED ? HF_OK : result;
 }
 
 /* --- the owner's times --- */
@@ -215,12 +221,19 @@ int hf_file_label(struct hf_node *file)
     int failed = hf_node_open_fd(file);
     if (failed || file->content)
         return failed;
-    enum hf_result result = hf_content_label(file->fd, &file->content);
-    if (result != HF_OK)
+    struct hf_content *content = NULL;
+    bool evidence = false;
+    enum hf_result result = hf_content_label(file->fd, &content);
+    if (result == HF_OK)
+        result = evidence_counts(file->fd, &evidence);
+    if (result != HF_OK) {
+        hf_content_free(&content);
         return result == HF_NOT_FOUND ? -EIO : -hf_errno(result);
-    file->class = file->content->header.class;
+    }
+    file->content = content;
+    file->class = content->header.class;
     file->bound = false;
-    file->evidence = evidence_counts(file->fd);
+    file->evidence = evidence;
     return 0;
 }
 

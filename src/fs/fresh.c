@@ -160,10 +160,13 @@ static bool spot_of(const struct hf_node *dir, const char *backing, struct spot 
 }
 
 /* An unknown name that is to be entered: the root has two indexes for it. */
-static void choose(const struct hf_node *dir, const char *backing, struct spot *spot)
+static int choose(struct hf_node *dir, const char *backing, struct spot *spot)
 {
-    if (dir && dir->id == HF_TREE_ROOT && !spot->there && hf_place_is_always((struct hf_node *)dir, dir->fd, backing))
+    bool always = false;
+    int failed = dir && !spot->there ? hf_place_is_always(dir, dir->fd, backing, &always) : 0;
+    if (always)
         (void)spot_in(dir, backing, true, spot);
+    return failed;
 }
 
 /* The root's own: it has no directory. */
@@ -335,10 +338,11 @@ static void put_versions(struct spot *name, const struct hf_node *file, bool sha
     }
 }
 
+/* Where the disk cannot say, it has: what the names share serves one name as well. */
 static bool has_more_names(const struct hf_node *file)
 {
     struct stat st;
-    return file->fd >= 0 && hf_disk->fstat(file->fd, &st) == 0 && st.st_nlink > 1;
+    return file->fd >= 0 && (hf_disk->fstat(file->fd, &st) != 0 || st.st_nlink > 1);
 }
 
 /* After an unclean stop: a change of class gives a name of the root its other form on disk, and the disk may have that without the header that belongs to it. */
@@ -374,9 +378,10 @@ int hf_fresh_bind(struct hf_node *file, const uint8_t slot[HF_SLOT_LEN])
     if (!name.there || name.entry.tag != file_tag(name.index, file)) {
         /* Made, renamed or put in another's place since the last settle before an unclean stop. */
         if (believes || window || (hf_unclean && file->evidence && hf_evidence_has(file, HF_EVIDENCE_NAME, slot)) || had_other_form(file, &content)) {
-            choose(file->parent, file->name, &name);
-            put_versions(&name, file, has_more_names(file), content, false);
-            return 0;
+            int failed = choose(file->parent, file->name, &name);
+            if (!failed)
+                put_versions(&name, file, has_more_names(file), content, false);
+            return failed;
         }
         return stale(name.there ? "another file than the one that had this name: probably put there by someone, or restored"
                                 : "a name that the vault does not have: probably restored, or added by someone");
@@ -494,7 +499,9 @@ int hf_fresh_dir(struct hf_node *dir)
         return 0;
     bool window = hf_unclean && record->epoch > hf_settled && (!same || is_later(record->version, spot.entry.meta));
     if (believes || window || (dir->id == HF_TREE_ROOT && !spot.there)) {
-        choose(dir->parent, dir->name, &spot);
+        int failed = choose(dir->parent, dir->name, &spot);
+        if (failed)
+            return failed;
         enter(&spot, record->version, 0, tag(spot.index, 'D', HF_SPAN_OF(record->dir_id)), false);
         return 0;
     }
@@ -525,9 +532,10 @@ int hf_fresh_link(struct hf_node *dir, const char *backing, const char *text, si
     if (!spot_of(dir, backing, &spot) || (spot.there && spot.entry.tag == tag(spot.index, 'L', HF_SPAN(text, len))))
         return 0;
     if (believes || hf_unclean) {
-        choose(dir, backing, &spot);
-        enter(&spot, 0, 0, tag(spot.index, 'L', HF_SPAN(text, len)), false);
-        return 0;
+        int failed = choose(dir, backing, &spot);
+        if (!failed)
+            enter(&spot, 0, 0, tag(spot.index, 'L', HF_SPAN(text, len)), false);
+        return failed;
     }
     return stale(spot.there ? "another link than the one that had this name: probably put back or put there by someone"
                             : "a name that the vault does not have: probably restored, or added by someone");
@@ -551,13 +559,15 @@ void hf_fresh_put_other(struct hf_node *dir, const char *backing, bool always, c
     enter(&spot, 0, 0, other_tag(spot.index, st), false);
 }
 
-void hf_fresh_believe_other(struct hf_node *dir, const char *backing, const struct stat *st)
+int hf_fresh_believe_other(struct hf_node *dir, const char *backing, const struct stat *st)
 {
     struct spot spot;
     if (!spot_of(dir, backing, &spot) || (spot.there && spot.entry.tag == other_tag(spot.index, st)))
-        return;
-    choose(dir, backing, &spot);
-    enter(&spot, 0, 0, other_tag(spot.index, st), false);
+        return 0;
+    int failed = choose(dir, backing, &spot);
+    if (!failed)
+        enter(&spot, 0, 0, other_tag(spot.index, st), false);
+    return failed;
 }
 
 void hf_fresh_remove_missing(struct hf_node *dir, const char *plain)
@@ -569,13 +579,15 @@ void hf_fresh_remove_missing(struct hf_node *dir, const char *plain)
         enter(&spot, 0, 0, 0, false);
 }
 
-void hf_fresh_believe_name(struct hf_node *dir, const char *backing)
+int hf_fresh_believe_name(struct hf_node *dir, const char *backing)
 {
     struct spot spot;
     if (!spot_of(dir, backing, &spot) || spot.there)
-        return;
-    choose(dir, backing, &spot);
-    enter(&spot, 0, 0, tag(spot.index, 'X', HF_SPAN(NULL, 0)), false);
+        return 0;
+    int failed = choose(dir, backing, &spot);
+    if (!failed)
+        enter(&spot, 0, 0, tag(spot.index, 'X', HF_SPAN(NULL, 0)), false);
+    return failed;
 }
 
 bool hf_fresh_is_always(struct hf_node *dir, const char *backing)

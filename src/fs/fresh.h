@@ -52,6 +52,9 @@ HF_MUST_USE int hf_fresh_link(struct hf_node *dir, const char *backing, const ch
 const char *hf_fresh_why(void);
 void hf_fresh_forget_why(void);
 
+/* Before a change: room for all that it enters, so that nothing fails once the disk has it. */
+HF_MUST_USE int hf_fresh_room(void);
+
 /* --- the tree's own changes; hf_ns held exclusively, dir in use; always: the name is one of the root's under that class --- */
 
 void hf_fresh_put_file(struct hf_node *file, struct hf_node *dir, const char *backing, bool always);
@@ -90,10 +93,10 @@ void hf_fresh_believe(bool on);
 /* How many entries that has changed. */
 uint64_t hf_fresh_believed(void);
 /* A FIFO, socket or device as it is; a name whose object is not authentic (it can be removed then, and still not be read). */
-void hf_fresh_believe_other(struct hf_node *dir, const char *backing, const struct stat *st);
+HF_MUST_USE int hf_fresh_believe_other(struct hf_node *dir, const char *backing, const struct stat *st);
 /* A name that the directory lacks and the index has. */
 void hf_fresh_remove_missing(struct hf_node *dir, const char *plain);
-void hf_fresh_believe_name(struct hf_node *dir, const char *backing);
+HF_MUST_USE int hf_fresh_believe_name(struct hf_node *dir, const char *backing);
 /* A walk over directories tells what is there: begin, then each directory that is listed wholly, each name in it, each labelled file; at the end names that the index
  * has and the walk did not see go (DIRS: of the directories listed; ALL: any) and are counted. The index is written anew then. hf_ns held exclusively throughout. */
 enum hf_fresh_walked { HF_FRESH_WALK_NOTHING, HF_FRESH_WALK_DIRS, HF_FRESH_WALK_ALL };

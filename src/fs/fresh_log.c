@@ -1,4 +1,4 @@
-/* The freshness index between memory and disk: loading, the settle's part, walks that fill it anew. Source: spec/36-freshness.md [FR-4] [FR-6] [FR-7] [FR-8]. */
+/* The freshness index between memory and disk: loading, the settle's part, walks that fill it anew. Source: spec/36-freshness.md [FR-4] [FR-6] [FR-7] [FR-8] [FR-15]. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -57,12 +57,32 @@ void hf_fresh_enter(struct hf_fresh_index *index, const struct hf_index_entry *e
     struct hf_fresh_changes *changes = taken ? &index->taken : &index->pending;
     pthread_rwlock_wrlock(&hf_fresh_lock);
     if (hf_index_table_apply(&index->table, entry) != HF_OK)
-        changes->lost = true;
+        index->torn = true;
     if (taken && index->snapshot.slots)
         changes->lost = hf_index_table_apply(&index->snapshot, entry) != HF_OK || changes->lost;
     else
         change_add(changes, entry);
     pthread_rwlock_unlock(&hf_fresh_lock);
+}
+
+int hf_fresh_room(void)
+{
+    enum { MOST = 16 }; /* an exchange of two files with several names: four names, two directories' counts, two entries of versions */
+    bool has = true;
+    enum hf_result result = HF_OK;
+    pthread_rwlock_rdlock(&hf_fresh_lock);
+    for (size_t i = 0; i < HF_FRESH_INDEXES; i++)
+        has = has && (!hf_fresh_indexes[i].loaded || hf_index_table_has_room(&hf_fresh_indexes[i].table, MOST));
+    pthread_rwlock_unlock(&hf_fresh_lock);
+    if (has)
+        return 0;
+    pthread_rwlock_wrlock(&hf_fresh_lock);
+    for (size_t i = 0; i < HF_FRESH_INDEXES && result == HF_OK; i++) {
+        if (hf_fresh_indexes[i].loaded)
+            result = hf_index_table_room(&hf_fresh_indexes[i].table, MOST);
+    }
+    pthread_rwlock_unlock(&hf_fresh_lock);
+    return -hf_errno(result);
 }
 
 static bool judges(const struct hf_fresh_index *index)
@@ -95,6 +115,7 @@ static enum hf_result make_new(size_t i)
     if (index->chain.keys)
         hf_chain_close(&index->chain);
     HF_TRY(hf_chain_new(&index->chain, folder, files[i].name, files[i].class));
+    index->torn = false;
     index->loaded = index->rewrite = true;
     return HF_OK;
 }
@@ -206,6 +227,8 @@ uint64_t hf_fresh_entries(void)
 
 static int take(struct hf_fresh_index *index)
 {
+    if (index->torn)
+        return -ENOMEM;
     for (size_t i = 0; i < index->pending.len; i++)
         change_add(&index->taken, &index->pending.list[i]);
     bool long_ = index->chain.committed.at > 2 * index->chain.base_end + LOG_FREE && hf_keyring_generation(index->chain.class) != 0;
@@ -408,7 +431,7 @@ int hf_fresh_walk_end(enum hf_fresh_walked walked, uint64_t *ret_gone)
     for (size_t i = 0; i < HF_FRESH_INDEXES; i++) {
         struct hf_fresh_index *index = &hf_fresh_indexes[i];
         if (walked != HF_FRESH_WALK_NOTHING && !failed && judges(index))
-            failed = index->pending.lost ? -ENOMEM : take_out(index, walked == HF_FRESH_WALK_ALL, ret_gone);
+            failed = index->pending.lost || index->torn ? -ENOMEM : take_out(index, walked == HF_FRESH_WALK_ALL, ret_gone);
         hf_index_table_free(&index->seen);
     }
     return failed;

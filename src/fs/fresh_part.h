@@ -21,6 +21,7 @@ struct hf_fresh_index {
     uint8_t prf[16];
     struct hf_chain chain;
     struct hf_index_table table;
+    bool torn; /* an entry found no room in the table: no settle takes it, nothing is written from it */
     struct hf_fresh_changes pending, taken; /* since the last take; of the settle under way or of one that failed */
     bool rewrite;
     struct hf_index_table snapshot; /* the table at the take, when it is to be written anew, and what the settle adds */

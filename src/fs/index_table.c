@@ -61,6 +61,18 @@ const struct hf_index_entry *hf_index_table_find(const struct hf_index_table *ta
     return is_free(slot) ? NULL : slot;
 }
 
+bool hf_index_table_has_room(const struct hf_index_table *table, size_t more)
+{
+    return (table->len + more) * 100 <= table->cap * FULL_PERCENT;
+}
+
+enum hf_result hf_index_table_room(struct hf_index_table *table, size_t more)
+{
+    if (hf_index_table_has_room(table, more) || resize(table, (table->len + more) * 7 / 4 + CAP_MIN) == HF_OK || table->len + more < table->cap)
+        return HF_OK;
+    return HF_NO_MEMORY;
+}
+
 /* What lies behind the hole and may move into it does, so that every probe still finds its entry. */
 static void take_away(struct hf_index_table *table, struct hf_index_entry *slot)
 {
@@ -81,8 +93,10 @@ enum hf_result hf_index_table_put(struct hf_index_table *table, const struct hf_
 {
     if (is_free(entry))
         return HF_DAMAGED;
-    if ((table->len + 1) * 100 > table->cap * FULL_PERCENT && resize(table, table->cap * 7 / 5 + CAP_MIN) != HF_OK && table->len + 2 > table->cap)
-        return HF_NO_MEMORY; /* until then fuller: slower, not wrong */
+    if (!hf_index_entry_removes(entry))
+        HF_TRY(hf_index_table_room(table, 1));
+    else if (table->cap == 0)
+        return HF_OK;
     struct hf_index_entry *slot = slot_of(table, entry->dir, entry->name);
     bool there = !is_free(slot);
     if (!hf_index_entry_removes(entry)) {

@@ -15,6 +15,9 @@ struct hf_index_table {
 
 /* Room for len entries without growing. */
 HF_MUST_USE enum hf_result hf_index_table_reserve(struct hf_index_table *table, size_t len);
+/* Room for so many more, all in all; without memory the table gets fuller first: slower, not wrong. */
+HF_MUST_USE enum hf_result hf_index_table_room(struct hf_index_table *table, size_t more);
+bool hf_index_table_has_room(const struct hf_index_table *table, size_t more);
 /* NULL: not there. Valid until the next change. */
 const struct hf_index_entry *hf_index_table_find(const struct hf_index_table *table, uint64_t dir, uint64_t name);
 /* Sets the entry as it is, or takes it away when it says so. Refuses one that names nothing (HF_DAMAGED). */

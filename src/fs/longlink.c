@@ -48,11 +48,11 @@ static int make(struct hf_node *dir, int dir_fd, const char *name, const char *t
 
 int hf_link_to_file(struct hf_node *dir, int dir_fd, const char *name, struct hf_place *place)
 {
-    char target[4096] = "", temporary[32] = ".hf~";
+    char target[4096] = "", temporary[32] = ".hf~", *room = malloc(HF_BACKING_MAX);
     uint8_t random[9];
-    struct stat before;
+    struct stat st, before;
     struct hf_node *made = NULL, *node = hf_node_find(place->st.st_ino);
-    int failed = target_of(dir, dir_fd, name, place->backing, target);
+    int failed = room ? target_of(dir, dir_fd, name, place->backing, target) : -ENOMEM;
     hf_random(random, sizeof random);
     hf_base64url_encode(random, sizeof random, temporary + 4);
     if (!failed)
@@ -63,12 +63,14 @@ int hf_link_to_file(struct hf_node *dir, int dir_fd, const char *name, struct hf
     hf_wipe(target, sizeof target);
     if (!failed) {
         hf_dirty(made);
-        failed = hf_disk->renameat2(dir_fd, temporary, dir_fd, place->backing, 0);
+        failed = hf_disk->fstat(made->fd, &st); /* behind the rename nothing may fail any more */
     }
+    if (!failed)
+        failed = hf_disk->renameat2(dir_fd, temporary, dir_fd, place->backing, 0);
     if (failed)
         (void)hf_disk->unlinkat(dir_fd, temporary, 0);
     else
-        failed = hf_disk->fstatat(dir_fd, place->backing, &place->st);
+        place->st = st;
     if (known)
         hf_dir_keep_mtime(dir_fd, &before);
     if (made && !failed && node) {
@@ -78,7 +80,8 @@ int hf_link_to_file(struct hf_node *dir, int dir_fd, const char *name, struct hf
         hf_fresh_put_file(node, dir, place->backing, place->always);
         pthread_rwlock_unlock(&node->lock);
     } else if (made && !failed) {
-        failed = hf_node_place(made, dir, place->backing);
+        hf_node_place(made, dir, place->backing, room);
+        room = NULL;
         pthread_rwlock_wrlock(&made->lock);
         hf_fresh_put_file(made, dir, place->backing, place->always);
         pthread_rwlock_unlock(&made->lock);
@@ -90,5 +93,6 @@ int hf_link_to_file(struct hf_node *dir, int dir_fd, const char *name, struct hf
         hf_closing_note(node ? node : made); /* made, but not open */
     hf_node_unref(made);
     hf_node_unref(node);
+    free(room);
     return failed;
 }

@@ -109,7 +109,7 @@ enum hf_result hf_name_decode(unsigned class, uint32_t generation, const uint8_t
     if (sound)
         memcpy(out, plain, 256);
     hf_wipe(plain, sizeof plain);
-    return sound ? HF_OK : HF_DAMAGED;
+    return sound ? HF_OK : result == HF_NO_MEMORY ? HF_NO_MEMORY : HF_DAMAGED;
 }
 
 /* --- link targets --- */

@@ -274,24 +274,29 @@ enum hf_result hf_node_start(int root_fd, void *map)
     return root ? HF_OK : HF_NO_MEMORY;
 }
 
-/* table held. A name that was taken away from under a file with several: any other name serves. */
-static void take_place(struct hf_node *node, struct hf_node *parent, const char *backing)
+/* table held. A name that was taken away from under a file with several: any other name serves. name: of the heap, or NULL; it becomes the node's, or is freed. */
+static void take_place(struct hf_node *node, struct hf_node *parent, char *name)
 {
-    if (!parent || node->parent || node->id == HF_TREE_ROOT)
+    if (!name || node->parent || node->id == HF_TREE_ROOT) {
+        free(name);
         return;
-    node->name = strdup(backing);
-    if (node->name) {
-        node->parent = parent;
-        parent->refs++;
     }
+    node->name = name;
+    node->parent = parent;
+    parent->refs++;
 }
 
 static struct hf_node *get(const struct stat *st, enum hf_node_kind kind, struct hf_node *parent, const char *backing, bool counted)
 {
     pthread_mutex_lock(&table);
-    struct hf_node *known = hash_find(st->st_ino), *node = known ? known : node_new(st, kind);
+    struct hf_node *known = hash_find(st->st_ino), *node = known;
+    char *name = parent && !(known && known->parent) ? strdup(backing) : NULL;
+    if (!known && (name || !parent)) /* one whose place nobody knows would be of no use */
+        node = node_new(st, kind);
+    if (!node)
+        free(name);
     if (node) {
-        take_place(node, parent, backing);
+        take_place(node, parent, name);
         if (counted)
             node->lookups++;
         else
@@ -397,16 +402,7 @@ static void place(struct hf_node *node, struct hf_node *parent, char *name)
         pthread_mutex_unlock(&table);
 }
 
-int hf_node_place(struct hf_node *node, struct hf_node *parent, const char *backing)
-{
-    char *name = strdup(backing);
-    if (!name)
-        return -ENOMEM;
-    place(node, parent, name);
-    return 0;
-}
-
-void hf_node_place_in(struct hf_node *node, struct hf_node *parent, const char *backing, char *room)
+void hf_node_place(struct hf_node *node, struct hf_node *parent, const char *backing, char *room)
 {
     size_t len = strlen(backing) + 1;
     memcpy(room, backing, len);

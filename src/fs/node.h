@@ -97,10 +97,8 @@ void hf_node_lookup_add(struct hf_node *node);
 /* True: it is unlinked, and the kernel no longer knows it. */
 bool hf_node_lookup_drop(struct hf_node *node, uint64_t count);
 bool hf_node_in_kernel(struct hf_node *node);
-/* hf_ns held exclusively. A new place, or none that is known. */
-HF_MUST_USE int hf_node_place(struct hf_node *node, struct hf_node *parent, const char *backing);
-/* The same, which cannot fail: room (HF_BACKING_MAX bytes of the heap) becomes the node's. */
-void hf_node_place_in(struct hf_node *node, struct hf_node *parent, const char *backing, char *room);
+/* hf_ns held exclusively. A new place; room (HF_BACKING_MAX bytes of the heap, taken before the disk was asked) becomes the node's. Or none that is known. */
+void hf_node_place(struct hf_node *node, struct hf_node *parent, const char *backing, char *room);
 void hf_node_unplace(struct hf_node *node);
 /* The object's last name is gone: the inode number may come again. hf_ns held exclusively. */
 void hf_node_unhash(struct hf_node *node);

@@ -186,7 +186,7 @@ static int protect_dir(struct hf_node *dir, unsigned class)
 static int rename_in_root(struct hf_node *node, unsigned class)
 {
     struct hf_place place;
-    char plain[256];
+    char plain[256], *room = NULL;
     if (!node->parent || node->parent->id != HF_TREE_ROOT)
         return 0;
     int fd = hf_dir_use(node->parent);
@@ -196,7 +196,8 @@ static int rename_in_root(struct hf_node *node, unsigned class)
     if (!failed)
         failed = hf_place_make(node->parent, plain, class == HF_CLASS_ALWAYS, &place);
     if (!failed && strcmp(place.backing, node->name) != 0) {
-        failed = hf_place_side_put(fd, &place);
+        room = malloc(HF_BACKING_MAX);
+        failed = room ? hf_place_side_put(fd, &place) : -ENOMEM;
         if (!failed)
             failed = hf_disk->renameat2(fd, node->name, fd, place.backing, 0);
         if (!failed) {
@@ -209,9 +210,11 @@ static int rename_in_root(struct hf_node *node, unsigned class)
                 hf_fresh_put_file(node, node->parent, place.backing, place.always);
                 pthread_rwlock_unlock(&node->lock);
             }
-            failed = hf_node_place(node, node->parent, place.backing);
+            hf_node_place(node, node->parent, place.backing, room);
+            room = NULL;
         }
     }
+    free(room);
     hf_dir_done(node->parent);
     return failed;
 }

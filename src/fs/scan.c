@@ -2,7 +2,8 @@
  *
  * Each name is visited. A file of the window whose page 0 never came is a create that was lost: its name is removed and reported. Other files of the window are
  * loaded (which cuts them where the crash rules say), learn which of their names the disk still has, and are written anew by the settle that follows.
- * What belongs to a class that is locked waits: the window stays open until it was seen. */
+ * What belongs to a class that is locked waits, and so does what there is no memory for: the window stays open until it was seen. What the disk cannot show is asked for
+ * twice: with the window the proof goes of what was in it, so a read that failed once must not count as damage. Source: spec/35-crash.md [CR-16]. */
 #include "fs/scan.h"
 
 #include <errno.h>
@@ -65,33 +66,47 @@ static bool see(struct seen *seen, const uint8_t slot[HF_SLOT_LEN])
     return true;
 }
 
+static int once_more(int failed)
+{
+    return failed < 0 && failed != -ENOENT && failed != -ENOKEY;
+}
+
+/* What was not to be had in the end. */
+static void missed(struct scan *scan, int failed)
+{
+    if (failed == -ENOKEY || failed == -ENOMEM)
+        scan->waiting++;
+    else
+        scan->unsound++;
+}
+
+static int remove_name(int dir_fd, const char *backing, int flags)
+{
+    int failed = hf_disk->unlinkat(dir_fd, backing, flags);
+    return once_more(failed) ? hf_disk->unlinkat(dir_fd, backing, flags) : failed;
+}
+
 /* Reported without its name: the log is plaintext. */
 static void lose(struct scan *scan, struct hf_node *dir, int dir_fd, const char *backing)
 {
     (void)fprintf(stderr, "holdfast-fs: a file's creation was lost in the power cut: its name is taken away\n");
-    if (hf_disk->unlinkat(dir_fd, backing, 0) == 0) {
+    if (remove_name(dir_fd, backing, 0) == 0) {
         hf_place_side_remove(dir_fd, backing);
         hf_fresh_remove(dir, backing);
     }
     scan->lost++;
 }
 
-static void scan_file(struct scan *scan, struct hf_node *dir, int dir_fd, const char *backing, const struct stat *st)
+/* A file at the name that it has there; its node's lock held. *ret_window: it is one of the window, by the name with this slot. -ENOENT: its page 0 never came. */
+static int look_at_file(const struct scan *scan, struct hf_node *file, struct hf_node *dir, int dir_fd, const char *backing, const struct stat *st, bool *ret_window,
+                        uint8_t slot[HF_SLOT_LEN])
 {
     char plain[256];
-    uint8_t slot[HF_SLOT_LEN];
-    struct hf_node *file = hf_node_get(st, dir, backing, false);
-    if (!file)
-        return;
-    pthread_rwlock_wrlock(&file->lock);
-    int failed = hf_node_open_fd(file);
     struct hf_content *probe = NULL;
-    if (!failed && !scan->accept && !file->content && hf_content_label(file->fd, &probe) == HF_NOT_FOUND) {
-        pthread_rwlock_unlock(&file->lock);
-        hf_node_unref(file);
-        lose(scan, dir, dir_fd, backing);
-        return;
-    }
+    *ret_window = false;
+    int failed = hf_node_open_fd(file);
+    if (!failed && !scan->accept && !file->content && hf_content_label(file->fd, &probe) == HF_NOT_FOUND)
+        return -ENOENT;
     hf_content_free(&probe);
     if (!failed)
         failed = hf_file_label(file);
@@ -103,37 +118,67 @@ static void scan_file(struct scan *scan, struct hf_node *dir, int dir_fd, const 
         if (!failed) /* a content that was loaded already, too */
             failed = hf_fresh_open(file, 0);
     }
-    bool window = !failed && !scan->accept && (file->content->in_window || file->evidence || hf_fresh_is_new(dir, backing) ||
-                                                    hf_disk_len(hf_size_from_disk_len((uint64_t)st->st_size)) != (uint64_t)st->st_size);
-    if (window) {
-        /* Bound by this name, whichever the node knows. */
-        failed = hf_dir_plain(dir, dir_fd, backing, plain);
-        if (!failed)
-            failed = hf_slot_of(file, dir, plain, slot);
-        if (!failed)
-            failed = hf_file_ready(file);
-        if (!failed && !hf_file_name_fits(file, slot))
-            failed = -EIO;
-        if (!failed)
-            failed = hf_xattr_rebind(file);
-        struct seen *seen = failed ? NULL : seen_of(scan, file, st->st_nlink > 1);
-        if (seen && !see(seen, slot))
+    *ret_window = !failed && !scan->accept && (file->content->in_window || file->evidence || hf_fresh_is_new(dir, backing) ||
+                                               hf_disk_len(hf_size_from_disk_len((uint64_t)st->st_size)) != (uint64_t)st->st_size);
+    if (!*ret_window)
+        return failed;
+    /* Bound by this name, whichever the node knows. */
+    failed = hf_dir_plain(dir, dir_fd, backing, plain);
+    if (!failed)
+        failed = hf_slot_of(file, dir, plain, slot);
+    if (!failed)
+        failed = hf_file_ready(file);
+    if (!failed && !hf_file_name_fits(file, slot))
+        failed = -EIO;
+    if (!failed)
+        failed = hf_xattr_rebind(file);
+    hf_wipe(plain, sizeof plain);
+    return failed;
+}
+
+static void scan_file(struct scan *scan, struct hf_node *dir, int dir_fd, const char *backing, const struct stat *st)
+{
+    uint8_t slot[HF_SLOT_LEN];
+    bool window = false;
+    struct hf_node *file = hf_node_get(st, dir, backing, false);
+    if (!file) {
+        scan->waiting++;
+        return;
+    }
+    pthread_rwlock_wrlock(&file->lock);
+    int failed = look_at_file(scan, file, dir, dir_fd, backing, st, &window, slot);
+    if (once_more(failed)) {
+        hf_fresh_forget_why();
+        failed = look_at_file(scan, file, dir, dir_fd, backing, st, &window, slot);
+    }
+    if (failed == -ENOENT) {
+        pthread_rwlock_unlock(&file->lock);
+        hf_node_unref(file);
+        lose(scan, dir, dir_fd, backing);
+        return;
+    }
+    if (window && !failed) {
+        struct seen *seen = seen_of(scan, file, st->st_nlink > 1);
+        if (!seen || !see(seen, slot))
             scan->waiting++; /* without memory for its names it can't be written anew */
-        hf_wipe(plain, sizeof plain);
     }
     if ((window || scan->accept) && !failed && (file->parent != dir || strcmp(backing, file->name) != 0)) { /* a further name */
-        hf_fresh_before_link(file);
-        hf_fresh_put_file(file, dir, backing, hf_place_is_always(dir, dir_fd, backing));
+        bool always;
+        failed = hf_place_is_always(dir, dir_fd, backing, &always);
+        if (once_more(failed))
+            failed = hf_place_is_always(dir, dir_fd, backing, &always);
+        if (!failed) {
+            hf_fresh_before_link(file);
+            hf_fresh_put_file(file, dir, backing, always);
+        }
     }
     if (failed == -EIO && hf_fresh_why())
         (void)fprintf(stderr, "holdfast-fs: a file is not as the vault last saw it: %s\n", hf_fresh_why());
     hf_fresh_forget_why();
-    if (failed == -ENOKEY)
+    if (failed)
+        missed(scan, failed);
+    if (failed && failed != -ENOKEY && scan->accept && hf_fresh_believe_name(dir, backing) != 0) /* so that it can be removed */
         scan->waiting++;
-    else if (failed)
-        scan->unsound++;
-    if (failed && failed != -ENOKEY && scan->accept)
-        hf_fresh_believe_name(dir, backing); /* so that it can be removed */
     pthread_rwlock_unlock(&file->lock);
     hf_node_idle(file);
     hf_node_unref(file);
@@ -142,38 +187,57 @@ static void scan_file(struct scan *scan, struct hf_node *dir, int dir_fd, const 
 static void scan_dir(struct scan *scan, struct hf_node *dir);
 
 /* These carry no epoch: what is there is believed [FR-8]. */
-static void scan_other(struct hf_node *dir, int dir_fd, const char *backing, const struct stat *st)
+static int look_at_other(struct hf_node *dir, int dir_fd, const char *backing, const struct stat *st)
 {
     char text[4096], plain[256];
-    ssize_t len = S_ISLNK(st->st_mode) ? hf_readlink_lent(dir_fd, backing, text, sizeof text) : 0;
-    if (hf_dir_plain(dir, dir_fd, backing, plain) != 0)
-        return; /* no name of ours */
+    int failed = hf_dir_plain(dir, dir_fd, backing, plain);
     hf_wipe(plain, sizeof plain);
-    if (S_ISLNK(st->st_mode) && len > 0)
-        (void)!hf_fresh_link(dir, backing, text, (size_t)len);
-    else if (!S_ISLNK(st->st_mode))
-        hf_fresh_believe_other(dir, backing, st);
+    if (failed == -EIO)
+        return failed; /* no name of ours */
+    ssize_t len = !failed && S_ISLNK(st->st_mode) ? hf_readlink_lent(dir_fd, backing, text, sizeof text) : 0;
+    if (failed || len < 0)
+        return failed ? failed : (int)len;
+    return S_ISLNK(st->st_mode) ? hf_fresh_link(dir, backing, text, (size_t)len) : hf_fresh_believe_other(dir, backing, st);
+}
+
+static void scan_other(struct scan *scan, struct hf_node *dir, int dir_fd, const char *backing, const struct stat *st)
+{
+    int failed = look_at_other(dir, dir_fd, backing, st);
+    if (once_more(failed))
+        failed = look_at_other(dir, dir_fd, backing, st);
+    if (failed == -ENOMEM)
+        scan->waiting++;
 }
 
 static void scan_entry(struct scan *scan, struct hf_node *dir, int dir_fd, const char *backing)
 {
     struct stat st;
     if (!scan->accept && strncmp(backing, ".hf~", 4) == 0) { /* a link on its way to its place */
-        (void)hf_disk->unlinkat(dir_fd, backing, 0);
+        (void)remove_name(dir_fd, backing, 0);
         return;
     }
-    if (hf_name_is_ours(backing) || hf_disk->fstatat(dir_fd, backing, &st) < 0)
+    if (hf_name_is_ours(backing))
         return;
-    hf_fresh_walk_name(dir, backing);
+    int failed = hf_disk->fstatat(dir_fd, backing, &st);
+    if (once_more(failed))
+        failed = hf_disk->fstatat(dir_fd, backing, &st);
+    if (failed != -ENOENT)
+        hf_fresh_walk_name(dir, backing);
+    if (failed && failed != -ENOENT)
+        missed(scan, failed);
+    if (failed)
+        return;
     if (S_ISREG(st.st_mode)) {
         scan_file(scan, dir, dir_fd, backing, &st);
     } else if (S_ISDIR(st.st_mode)) {
         struct hf_node *child = hf_node_get(&st, dir, backing, false);
         if (child)
             scan_dir(scan, child);
+        else
+            scan->waiting++;
         hf_node_unref(child);
     } else {
-        scan_other(dir, dir_fd, backing, &st);
+        scan_other(scan, dir, dir_fd, backing, &st);
     }
 }
 
@@ -191,7 +255,7 @@ static bool was_half_made(struct hf_node *dir)
     if (!half || !dir->parent)
         return false;
     int up = hf_dir_use_fd(dir->parent);
-    bool gone = up >= 0 && hf_disk->unlinkat(up, dir->name, AT_REMOVEDIR) == 0;
+    bool gone = up >= 0 && remove_name(up, dir->name, AT_REMOVEDIR) == 0;
     if (up >= 0)
         hf_dir_done(dir->parent);
     if (gone) {
@@ -202,16 +266,40 @@ static bool was_half_made(struct hf_node *dir)
     return gone;
 }
 
+/* 0, or what kept the listing from its end. */
+static int scan_entries(struct scan *scan, struct hf_node *dir, int dir_fd)
+{
+    _Alignas(8) char buffer[8192];
+    int stream = hf_disk->openat(dir_fd, ".", O_RDONLY | O_DIRECTORY, 0);
+    if (once_more(stream))
+        stream = hf_disk->openat(dir_fd, ".", O_RDONLY | O_DIRECTORY, 0);
+    for (;;) {
+        ssize_t got = stream < 0 ? stream : hf_disk->getdents(stream, buffer, sizeof buffer);
+        if (stream >= 0 && once_more((int)got))
+            got = hf_disk->getdents(stream, buffer, sizeof buffer);
+        if (got <= 0) {
+            if (stream >= 0)
+                (void)hf_disk->close(stream);
+            return (int)got;
+        }
+        for (ssize_t at = 0; at < got;) {
+            const struct dirent64 *raw = (const void *)(buffer + at);
+            if (strcmp(raw->d_name, ".") != 0 && strcmp(raw->d_name, "..") != 0)
+                scan_entry(scan, dir, dir_fd, raw->d_name);
+            at += raw->d_reclen;
+        }
+    }
+}
+
 static void scan_dir(struct scan *scan, struct hf_node *dir)
 {
     char probe[HF_BACKING_MAX];
-    _Alignas(8) char buffer[8192];
     int fd = hf_dir_use(dir);
+    if (once_more(fd))
+        fd = hf_dir_use(dir);
     if (fd < 0) {
-        if (fd == -ENOKEY)
-            scan->waiting++;
-        else if (fd == -EIO && (scan->accept || !was_half_made(dir)))
-            scan->unsound++;
+        if (fd != -EIO || scan->accept || !(was_half_made(dir) || was_half_made(dir)))
+            missed(scan, fd);
         return;
     }
     if (scan->accept)
@@ -221,20 +309,11 @@ static void scan_dir(struct scan *scan, struct hf_node *dir)
     if (!readable)
         scan->waiting++;
     if (readable || dir->id == HF_TREE_ROOT) { /* the root goes on with what it has under always */
-        int stream = hf_disk->openat(fd, ".", O_RDONLY | O_DIRECTORY, 0);
-        ssize_t got = 0;
-        while (stream >= 0 && (got = hf_disk->getdents(stream, buffer, sizeof buffer)) > 0) {
-            for (ssize_t at = 0; at < got;) {
-                const struct dirent64 *raw = (const void *)(buffer + at);
-                if (strcmp(raw->d_name, ".") != 0 && strcmp(raw->d_name, "..") != 0)
-                    scan_entry(scan, dir, fd, raw->d_name);
-                at += raw->d_reclen;
-            }
-        }
-        if (stream >= 0 && got == 0 && readable)
+        int failed = scan_entries(scan, dir, fd);
+        if (failed)
+            missed(scan, failed);
+        else if (readable)
             hf_fresh_walk_dir(dir);
-        if (stream >= 0)
-            (void)hf_disk->close(stream);
     }
     hf_dir_done(dir);
 }
@@ -250,9 +329,16 @@ static void take_names(struct scan *scan)
             struct hf_file_meta *meta = &file->content->meta;
             struct stat st;
             const struct hf_file_static *header = &file->content->header;
-            int failed = hf_more_replace(file, (const uint8_t (*)[HF_SLOT_LEN])seen->slots, seen->count);
-            if (!failed && hf_disk->fstat(file->fd, &st) == 0 && hf_attr_mac(header->class, header->class_generation, header->file_id, st.st_mode & 07777, st.st_uid,
-                                                                  st.st_gid, meta->attr_mac) == HF_OK) {
+            int failed = hf_disk->fstat(file->fd, &st);
+            if (once_more(failed))
+                failed = hf_disk->fstat(file->fd, &st);
+            if (!failed)
+                failed = hf_more_replace(file, (const uint8_t (*)[HF_SLOT_LEN])seen->slots, seen->count);
+            if (!failed)
+                failed = -hf_errno(hf_attr_mac(header->class, header->class_generation, header->file_id, st.st_mode & 07777, st.st_uid, st.st_gid, meta->attr_mac));
+            if (failed) {
+                missed(scan, failed);
+            } else {
                 file->stale = true;
                 hf_dirty(file);
             }
@@ -274,7 +360,9 @@ void hf_scan(void)
     hf_fresh_walk_begin();
     scan_dir(&scan, hf_node_of(HF_TREE_ROOT));
     take_names(&scan);
-    int failed = hf_fresh_walk_end(scan.waiting == 0 ? HF_FRESH_WALK_ALL : HF_FRESH_WALK_NOTHING, &gone);
+    /* What lies below something that could not be looked at may be there still. */
+    enum hf_fresh_walked walked = scan.waiting ? HF_FRESH_WALK_NOTHING : scan.unsound ? HF_FRESH_WALK_DIRS : HF_FRESH_WALK_ALL;
+    int failed = hf_fresh_walk_end(walked, &gone);
     hf_unclean = scan.waiting > 0 || failed;
     pthread_rwlock_unlock(&hf_ns);
     if (gone > 0)

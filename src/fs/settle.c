@@ -282,6 +282,8 @@ static int settle(void)
         hf_node_unref(taken.nodes[i]);
     }
     free(taken.nodes);
+    if (failed) /* [CR-16] names that changed without a node, and the index, are as unsettled as before */
+        hf_dirty_again(NULL);
     return failed;
 }
 

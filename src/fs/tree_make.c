@@ -30,6 +30,11 @@ int hf_tree_enter(uint64_t id, bool exclusive, struct hf_node **ret)
     if (exclusive) {
         hf_settle_pace();
         pthread_rwlock_wrlock(&hf_ns);
+        int failed = hf_fresh_room();
+        if (failed) {
+            pthread_rwlock_unlock(&hf_ns);
+            return failed;
+        }
     } else {
         pthread_rwlock_rdlock(&hf_ns);
     }

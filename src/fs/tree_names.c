@@ -323,7 +323,7 @@ static void mover_finish(struct mover *mover, const char *backing, bool always, 
         hf_dir_done(node);
     }
     if (done && (is_this_name(mover->from) || !node->parent)) {
-        hf_node_place_in(node, mover->to_dir, backing, mover->room);
+        hf_node_place(node, mover->to_dir, backing, mover->room);
         mover->room = NULL;
     }
     free(mover->room);

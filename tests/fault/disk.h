@@ -93,6 +93,7 @@ void disk_start(void);
 /* A fresh disk: a root directory with nothing in it but an empty .holdfast. */
 struct disk *disk_new(void);
 struct disk *disk_copy(const struct disk *from);
+void disk_free(struct disk *disk);
 void disk_apply(struct disk *disk, const struct disk_entry *entry);
 bool disk_is_meta(enum disk_kind kind);
 /* The descriptor of the root for hf_tree_start. */
@@ -107,7 +108,6 @@ void *disk_log_take(const void *bytes, size_t len);
 unsigned disk_open_fds(void);
 /* For a test that starts the programs again in one process. */
 void disk_close_all(void);
-void disk_free(struct disk *disk);
 
 /* Errors: call number `at` of hf_disk (and all later ones, with `on`) fails with `with`. */
 enum disk_fault_kind { DISK_NO_FAULT, DISK_EIO, DISK_ENOSPC, DISK_SHORT, DISK_SYNC_LOST, DISK_ALLOC };

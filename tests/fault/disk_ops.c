@@ -2,6 +2,7 @@
 #include "disk_parts.h"
 
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
@@ -21,6 +22,15 @@ static struct {
 
 /* --- errors --- */
 
+/* For the one who looks into a failure. */
+static void show_who_asked(void)
+{
+    void *frames[16];
+    disk_fault.armed = false;
+    backtrace_symbols_fd(frames, backtrace(frames, 16), 2);
+    disk_fault.armed = true;
+}
+
 static int fails_at(bool writes, bool syncs)
 {
     struct disk_fault *f = &disk_fault;
@@ -33,6 +43,8 @@ static int fails_at(bool writes, bool syncs)
     if (number != f->at && !(f->on && number > f->at))
         return 0;
     f->hits++;
+    if (!f->on && getenv("HF_FAULT_TRACE"))
+        show_who_asked();
     return f->kind == DISK_EIO || f->kind == DISK_SYNC_LOST ? -EIO : -ENOSPC;
 }
 
@@ -56,6 +68,8 @@ bool disk_alloc_fails(void)
     uint64_t number = f->count++;
     bool hit = number == f->at || (f->on && number > f->at);
     f->hits += hit;
+    if (hit && !f->on && getenv("HF_FAULT_TRACE"))
+        show_who_asked();
     return hit;
 }
 

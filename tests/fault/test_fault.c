@@ -2,10 +2,10 @@
  *
  * cuts: a workload runs once; for each entry of its log the states that a cut behind it may leave are made, mounted, and held against the journal; some of them lose power again
  * while they recover. faults: the workload runs once for each call k with an error at k (once, or from k on); each operation must have done all or nothing and say so,
- * and after a mount everything is as it was said. Proves [CR-2] [CR-3] [CR-4] [CR-5] [CR-6] [CR-7] [CR-8] [CR-15] for names, attributes and contents together.
+ * and after a mount everything is as it was said. recoveries: behind some cuts the recovery itself meets a failing call, and the mount after it is to find everything [CR-16] [FR-15]. Proves [CR-2] [CR-3] [CR-4] [CR-5] [CR-6] [CR-7] [CR-8] [CR-15] for names, attributes and contents together.
  * The freshness index is on: its log lies on the same disk, and nothing may be called stale after a cut ([FR-4] [FR-6] [FR-8]).
  *
- * test_fault [SEED]; HF_LONG=1: every boundary. HF_FAULT_WORK=name, HF_FAULT_AT=position: one; HF_FAULT_OWN=0|1: the disk with one journal, or with syncs of single inodes, alone (crash.h); HF_FAULT_NO_FRESHNESS=1: without the index. */
+ * test_fault [SEED]; HF_LONG=1: every boundary. HF_FAULT_WORK=name, HF_FAULT_AT=position, HF_FAULT_KIND=cuts|faults|recoveries: one; HF_FAULT_OWN=0|1: the disk with one journal, or with syncs of single inodes, alone (crash.h); HF_FAULT_NO_FRESHNESS=1: without the index. */
 #include <errno.h>
 #include <execinfo.h>
 #include <signal.h>
@@ -26,7 +26,7 @@
 #include "standins.h"
 #include "works.h"
 
-enum { SHOWN = 12 };
+enum { SHOWN = 40, SEEDS = 5 };
 #ifdef __SANITIZE_ADDRESS__
 enum { SLOWER = 4 }; /* a fork costs more there */
 #else
@@ -43,8 +43,7 @@ const char *__lsan_default_suppressions(void)
 /* Shared by all processes. */
 static struct counts {
     uint64_t cuts, states, torn_states, second_states, torn_damaged, bad;
-    uint64_t runs, hits, failed_operations, done_operations;
-    char text[SHOWN][600];
+    uint64_t runs, hits, failed_operations, done_operations, recoveries;
     unsigned shown;
 } *counts;
 
@@ -60,9 +59,16 @@ static uint64_t run_seed = 1;
 static void complain(const char *work, const char *what, uint32_t position, const char *text)
 {
     __atomic_add_fetch(&counts->bad, 1, __ATOMIC_SEQ_CST);
-    unsigned at = __atomic_fetch_add(&counts->shown, 1, __ATOMIC_SEQ_CST);
-    if (at < SHOWN)
-        (void)snprintf(counts->text[at], sizeof counts->text[at], "%s%s: %s, position %u: %.400s", work, crash_profile == CRASH_OWN ? " (single inodes)" : "", what, position, text);
+    if (__atomic_fetch_add(&counts->shown, 1, __ATOMIC_SEQ_CST) >= SHOWN)
+        return;
+    (void)printf("WRONG %s%s, seed %llu: %s, position %u: %.400s\n", work, crash_profile == CRASH_OWN ? " (single inodes)" : "", (unsigned long long)run_seed, what, position, text);
+    (void)fflush(stdout); /* a long run shows what it finds at once */
+}
+
+static void figure(const char *name, uint64_t value)
+{
+    if (SLOWER == 1) /* the page of figures is the plain build's */
+        (void)printf("figure: %s = %llu\n", name, (unsigned long long)value);
 }
 
 static void nothing(uint64_t id)
@@ -135,14 +141,12 @@ static bool run_work(void *arg)
     bool good = mount_now(said->text, sizeof said->text);
     if (!good)
         return false;
-    uint64_t calls = disk_log->calls;
-    (void)calls;
     disk_fault.armed = disk_fault.kind != DISK_NO_FAULT;
     run->work->run();
     disk_fault.armed = false;
-    counts->hits += disk_fault.hits;
-    counts->failed_operations += model->failed_ops;
-    counts->done_operations += model->done_ops;
+    __atomic_add_fetch(&counts->hits, disk_fault.hits, __ATOMIC_SEQ_CST);
+    __atomic_add_fetch(&counts->failed_operations, model->failed_ops, __ATOMIC_SEQ_CST);
+    __atomic_add_fetch(&counts->done_operations, model->done_ops, __ATOMIC_SEQ_CST);
     if (model->failure[0])
         (void)snprintf(said->text, sizeof said->text, "%s", model->failure);
     good = good && !model->failure[0];
@@ -168,6 +172,17 @@ static void fresh_log(void)
     disk_log->next_ino = DISK_STATE + 1;
     disk_log->calls = 0;
     model_reset();
+}
+
+/* For the one who looks into a failure. */
+static void show_log(uint32_t from)
+{
+    static const char *const kinds[] = {"data", "length", "cut", "punch", "mode", "xattr", "make", "link", "unlink", "rename", "exchange", "sync", "syncfs", "head", "begin", "end"};
+    for (uint32_t i = from; i < disk_log->count; i++) {
+        const struct disk_entry *e = &disk_log->entries[i];
+        (void)fprintf(stderr, "%5u %-8s ino %u dir %u %.12s -> dir %u %.12s a %llu b %llu\n", i + 1, kinds[e->kind], e->ino, e->dir, e->name ? e->name : "",
+                      e->dir2, e->name2 ? e->name2 : "", (unsigned long long)e->a, (unsigned long long)e->b);
+    }
 }
 
 /* --- a state --- */
@@ -288,7 +303,7 @@ static void cut_here(struct cut_run *run)
     struct crash *crash = &run->crash;
     struct survivors *s = &run->survivors;
     unsigned data_count = crash->count - crash->metas, last = PENDING;
-    counts->cuts++;
+    __atomic_add_fetch(&counts->cuts, 1, __ATOMIC_SEQ_CST);
     survivors_none(crash, s);
     judge_one(run, "nothing unsynced survives", work_random(long_run ? 6 : 12) == 0);
     if (crash->count == 0)
@@ -341,17 +356,6 @@ static void cut_here(struct cut_run *run)
     }
 }
 
-/* For the one who looks into a failure. */
-static void show_log(void)
-{
-    static const char *const kinds[] = {"data", "length", "cut", "punch", "mode", "xattr", "make", "link", "unlink", "rename", "exchange", "sync", "syncfs", "head", "begin", "end"};
-    for (uint32_t i = 0; i < disk_log->count; i++) {
-        const struct disk_entry *e = &disk_log->entries[i];
-        (void)fprintf(stderr, "%5u %-8s ino %u dir %u %.12s -> dir %u %.12s a %llu b %llu\n", i + 1, kinds[e->kind], e->ino, e->dir, e->name ? e->name : "",
-                      e->dir2, e->name2 ? e->name2 : "", (unsigned long long)e->a, (unsigned long long)e->b);
-    }
-}
-
 static void cuts_of(const struct work *work, unsigned one_in)
 {
     static struct cut_run run;
@@ -364,7 +368,7 @@ static void cuts_of(const struct work *work, unsigned one_in)
         return;
     }
     if (getenv("HF_FAULT_TRACE"))
-        show_log();
+        show_log(0);
     run = (struct cut_run){.work = work, .log_count = disk_log->count, .log_used = disk_log->used, .next_ino = disk_log->next_ino};
     crash_start(&run.crash, disk_new(), 0);
     work_seed(run_seed + 5);
@@ -406,7 +410,7 @@ static void judge_after(const struct work *work, const char *what, uint64_t k, b
                               .judgement = {.acked = model->op, .begun = model->op, .names_apart = crash_profile == CRASH_OWN, .wholly_synced = all && !disk_fault.on}};
     if (!in_child(judge_state, &state))
         complain(work->name, what, (uint32_t)k, said->text);
-    counts->states++;
+    __atomic_add_fetch(&counts->states, 1, __ATOMIC_SEQ_CST);
     rewind_log(&run);
 }
 
@@ -416,7 +420,7 @@ static void fault_at(const struct work *work, enum disk_fault_kind kind, uint64_
     struct work_run worker = {.work = work, .no_close = on || k % 2};
     fresh_log();
     disk_fault = (struct disk_fault){.kind = kind, .at = k, .on = on};
-    counts->runs++;
+    __atomic_add_fetch(&counts->runs, 1, __ATOMIC_SEQ_CST);
     (void)snprintf(label, sizeof label, "%s at call %llu%s", what, (unsigned long long)k, on ? " and all later ones" : "");
     if (!in_child(run_work, &worker)) {
         complain(work->name, label, (uint32_t)k, said->text);
@@ -455,11 +459,117 @@ static void faults_of(const struct work *work, unsigned one_in)
     }
 }
 
+/* --- failing calls in the recovery --- */
+
+struct recovery_run {
+    struct disk *disk;
+    bool closes;
+};
+
+/* A mount after a cut whose disk or memory fails: it may end in any way, and say of any name that it cannot be read. */
+static bool recover_badly(void *arg)
+{
+    struct recovery_run *run = arg;
+    struct hf_error error = {.result = HF_OK};
+    hf_disk = &disk_ops;
+    disk_now = run->disk;
+    stand_seed(run_seed + 77);
+    if (!getenv("HF_FAULT_TRACE") && !freopen("/dev/null", "w", stderr))
+        return false;
+    disk_fault.armed = disk_fault.kind != DISK_NO_FAULT;
+    enum hf_result result = hf_tree_start(disk_open_root(), NULL, &kernel, getenv("HF_FAULT_NO_FRESHNESS") != NULL, &error);
+    if (result == HF_OK && run->closes)
+        (void)hf_tree_close();
+    disk_fault.armed = false;
+    __atomic_add_fetch(&counts->hits, disk_fault.hits, __ATOMIC_SEQ_CST);
+    return true;
+}
+
+static void recovery_fault(struct cut_run *run, struct disk *before, enum disk_fault_kind kind, uint64_t k, bool on, bool loses, const char *name)
+{
+    static struct crash after;
+    static struct survivors left;
+    char label[120];
+    rewind_log(run);
+    disk_fault = (struct disk_fault){.kind = kind, .at = k, .on = on};
+    (void)snprintf(label, sizeof label, "%s at call %llu%s of the recovery%s", name, (unsigned long long)k, on ? " and all later ones" : "", loses ? ", then a cut" : "");
+    struct recovery_run bad = {.disk = disk_copy(before), .closes = k % 2};
+    __atomic_add_fetch(&counts->recoveries, 1, __ATOMIC_SEQ_CST);
+    bool good = in_child(recover_badly, &bad);
+    if (getenv("HF_FAULT_TRACE"))
+        show_log(run->log_count);
+    if (!good) {
+        complain(run->work->name, label, run->position, said->text);
+    } else {
+        crash_start(&after, disk_copy(before), run->log_count);
+        while (after.position < disk_log->count)
+            crash_step(&after);
+        if (loses)
+            survivors_none(&after, &left);
+        else
+            survivors_all(&after, &left);
+        struct state_run state = {.disk = crash_state(&after, &left), .judgement = {.acked = run->crash.acked, .begun = run->crash.begun, .names_apart = crash_profile == CRASH_OWN}};
+        disk_fault = (struct disk_fault){.kind = DISK_NO_FAULT};
+        if (!in_child(judge_state, &state))
+            complain(run->work->name, label, run->position, said->text);
+        disk_free(state.disk);
+        disk_free(after.durable);
+    }
+    disk_free(bad.disk);
+    rewind_log(run);
+}
+
+/* A few cuts; behind each the recovery meets a failing call, then the next mount is to find everything. */
+static void recoveries_of(const struct work *work, unsigned one_in)
+{
+    static struct cut_run run;
+    struct work_run worker = {.work = work};
+    const char *at = getenv("HF_FAULT_AT"), *call = getenv("HF_FAULT_CALL");
+    fresh_log();
+    disk_fault = (struct disk_fault){.kind = DISK_NO_FAULT};
+    if (!in_child(run_work, &worker)) {
+        complain(work->name, "without a cut", 0, said->text);
+        return;
+    }
+    run = (struct cut_run){.work = work, .log_count = disk_log->count, .log_used = disk_log->used, .next_ino = disk_log->next_ino};
+    crash_start(&run.crash, disk_new(), 0);
+    work_seed(run_seed + 6);
+    while (run.crash.position < run.log_count) {
+        crash_step(&run.crash);
+        run.position = run.crash.position;
+        run.log_used = disk_log->used;
+        if ((run.crash.acked == 0 && run.crash.begun == 0) || (at ? (uint32_t)atoi(at) != run.position : work_random(one_in) != 0))
+            continue;
+        if (run.position % 2)
+            survivors_all(&run.crash, &run.survivors);
+        else
+            survivors_none(&run.crash, &run.survivors);
+        struct disk *before = crash_state(&run.crash, &run.survivors);
+        run.log_used = disk_log->used;
+        for (unsigned i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+            struct recovery_run good = {.disk = disk_copy(before), .closes = true};
+            uint64_t calls = disk_count_calls(faults[i].kind, recover_badly, &good);
+            disk_free(good.disk);
+            rewind_log(&run);
+            for (uint64_t k = 0; k < calls; k++) {
+                if (call ? (uint64_t)atoi(call) != k : work_random(faults[i].kind == DISK_SYNC_LOST ? 1 : (uint32_t)calls / 12 + 1) != 0)
+                    continue;
+                uint32_t variant = work_random(4);
+                for (uint32_t v = call ? 0 : variant; v <= (call ? 3 : variant); v++)
+                    recovery_fault(&run, before, faults[i].kind, k, v & 1, faults[i].kind == DISK_SYNC_LOST || v & 2, faults[i].name);
+            }
+        }
+        disk_free(before);
+    }
+}
+
 /* --- all of it --- */
+
+enum job_kind { JOB_FAULTS, JOB_CUTS, JOB_RECOVERIES };
 
 struct job {
     const struct work *work;
-    bool cuts;
+    enum job_kind kind;
     enum crash_profile profile;
     uint64_t seed;
 };
@@ -471,10 +581,17 @@ static void run_job(const struct job *job)
     disk_start();
     model_start();
     work_seed(job->seed + 9);
-    if (job->cuts)
-        cuts_of(job->work, long_run ? 1 : 10 * SLOWER);
-    else
-        faults_of(job->work, long_run ? 5 : 60 * SLOWER);
+    switch (job->kind) {
+    case JOB_FAULTS: faults_of(job->work, (long_run ? 5 : 60) * SLOWER); break;
+    case JOB_CUTS: cuts_of(job->work, (long_run ? 1 : 10) * SLOWER); break;
+    case JOB_RECOVERIES: recoveries_of(job->work, (long_run ? 12 : 90) * SLOWER); break;
+    }
+    if (long_run)
+        (void)printf("%s, %s, seed %llu: done; so far %llu boundaries, %llu states, %llu runs, %llu bad\n", job->work->name,
+                     job->kind == JOB_FAULTS ? "failing calls" : job->kind == JOB_RECOVERIES ? "recoveries" : job->profile == CRASH_OWN ? "cuts, single inodes" : "cuts",
+                     (unsigned long long)job->seed, (unsigned long long)counts->cuts, (unsigned long long)counts->states, (unsigned long long)counts->runs,
+                     (unsigned long long)counts->bad);
+    (void)fflush(stdout);
 }
 
 /* Two at a time. */
@@ -513,24 +630,30 @@ int main(int argc, char **argv)
     if (hf_secret_open(0, 0, &error) != HF_OK || hf_crypto_start() != HF_OK || hf_worker_start() != HF_OK)
         return 1;
     (void)hf_worker();
-    for (unsigned seed = 0; seed < (long_run ? 5u : 1u); seed++) {
+    for (unsigned seed = 0; seed < (long_run && SLOWER == 1 ? SEEDS : 1u); seed++) {
         for (unsigned i = 0; i < work_count; i++) {
-            for (unsigned what = 0; what < 3; what++) { /* failing calls; cuts on either kind of disk */
-                enum crash_profile profile = what == 2 ? CRASH_OWN : CRASH_JOURNAL;
-                if ((!only || strcmp(only, works[i].name) == 0) && (!which || (which[0] == 'c') == (what > 0)) && (what || seed == 0) && (!own || atoi(own) == (int)profile))
-                    jobs[count++] = (struct job){&works[i], what > 0, profile, base + seed};
+            static const struct {
+                enum job_kind kind;
+                enum crash_profile profile;
+            } kinds[] = {{JOB_FAULTS, CRASH_JOURNAL}, {JOB_CUTS, CRASH_JOURNAL}, {JOB_CUTS, CRASH_OWN}, {JOB_RECOVERIES, CRASH_JOURNAL}};
+            for (unsigned k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
+                if ((!only || strcmp(only, works[i].name) == 0) && (!which || which[0] == "fcr"[kinds[k].kind]) && (kinds[k].kind == JOB_CUTS || seed == 0) &&
+                    (!own || atoi(own) == (int)kinds[k].profile))
+                    jobs[count++] = (struct job){&works[i], kinds[k].kind, kinds[k].profile, base + seed};
             }
         }
     }
     run_jobs(jobs, count);
-    for (unsigned i = 0; i < counts->shown && i < SHOWN; i++)
-        (void)printf("WRONG %s\n", counts->text[i]);
-    (void)printf("power cuts: %llu boundaries, %llu states, %llu with a second cut in the recovery; torn at 512: %llu states, %llu with damage that is noticed\n",
-                 (unsigned long long)counts->cuts, (unsigned long long)counts->states, (unsigned long long)counts->second_states,
-                 (unsigned long long)counts->torn_states, (unsigned long long)counts->torn_damaged);
-    (void)printf("failing calls: %llu runs, %llu errors given, %llu operations failed, %llu succeeded\n", (unsigned long long)counts->runs,
-                 (unsigned long long)counts->hits, (unsigned long long)counts->failed_operations, (unsigned long long)counts->done_operations);
-    uint64_t tried = counts->states + counts->second_states + counts->torn_states + counts->runs;
+    figure("power cut boundaries", counts->cuts);
+    figure("crash states, pages whole", counts->states);
+    figure("crash states with a second cut", counts->second_states);
+    figure("crash states, torn at 512 bytes", counts->torn_states);
+    figure("torn states with damage that is noticed", counts->torn_damaged);
+    figure("runs with failing calls", counts->runs);
+    figure("recoveries with failing calls", counts->recoveries);
+    figure("errors given", counts->hits);
+    (void)printf("operations: %llu failed, %llu succeeded\n", (unsigned long long)counts->failed_operations, (unsigned long long)counts->done_operations);
+    uint64_t tried = counts->states + counts->second_states + counts->torn_states + counts->runs + counts->recoveries;
     (void)printf("%llu passed, %llu failed\n", (unsigned long long)(tried - (counts->bad < tried ? counts->bad : tried)), (unsigned long long)counts->bad);
     return counts->bad ? 1 : 0;
 }
