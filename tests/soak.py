@@ -84,9 +84,13 @@ def disk():
     return mount
 
 
-def stress(where, names, seconds):
+# fanotify marks every mount of the machine, and waits, unkillably, in one whose filesystem never came up (another test's): it sees those of this vault alone.
+ALONE = """awk -v keep="$1" '$0 ~ / - fuse/ && $5 != keep { print $5 }' /proc/self/mountinfo | while read -r mount; do umount -l "$mount"; done; shift; exec "$@\""""
+
+
+def stress(v, where, names, seconds):
     os.mkdir(where)
-    return subprocess.Popen(["stress-ng", *(word for name in names for word in (f"--{name}", "1")), *SIZES, "--verify", "--timeout", f"{seconds:.0f}s", "--temp-path", where],
+    return subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sh", "-c", ALONE, "sh", v.mnt, "stress-ng", *(word for name in names for word in (f"--{name}", "1")), *SIZES, "--verify", "--timeout", f"{seconds:.0f}s", "--temp-path", where],
                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd="/")
 
 
@@ -161,7 +165,7 @@ def main():
             left = rng.sample(STRESSORS, len(STRESSORS))
         names, left = left[:6 if LONG else 4], left[6 if LONG else 4:]
         where, ends = f"{v.mnt}/stress{len(seen)}", time.monotonic() + ROUND_S
-        process = stress(where, names, ROUND_S)
+        process = stress(v, where, names, ROUND_S)
         writers = [Writer(f"{v.mnt}/secret/w{n}", rng.randrange(1 << 30)) for n in range(2)]
         counts = [0, 0]
         def io(n, first):
