@@ -370,6 +370,12 @@ static bool is_ready(const struct hf_node *file)
     return file->fd >= 0 && file->content && hf_content_unsealed(file->content) && (file->bound || !file->parent);
 }
 
+/* Its key is there for the last settle before the lock alone; an open file of unless-open goes on [UO-6]. */
+static bool is_late(const struct hf_node *file)
+{
+    return hf_keyring_is_closing(file->class) && (file->class != HF_CLASS_UNLESS_OPEN || file->opens == 0);
+}
+
 int hf_file_use(struct hf_node *file, bool exclusive)
 {
     if (file->kind != HF_NODE_FILE && file->kind != HF_NODE_LONG_LINK)
@@ -381,9 +387,12 @@ int hf_file_use(struct hf_node *file, bool exclusive)
             pthread_rwlock_wrlock(&file->lock);
         else
             pthread_rwlock_rdlock(&file->lock);
-        if (is_ready(file))
+        bool ready = is_ready(file), late = ready && is_late(file);
+        if (ready && !late)
             return 0;
         pthread_rwlock_unlock(&file->lock);
+        if (late)
+            return -ENOKEY;
         pthread_rwlock_rdlock(&hf_ns);
         pthread_rwlock_wrlock(&file->lock);
         int failed = hf_file_ready(file);
@@ -465,11 +474,25 @@ void hf_file_attr(const struct hf_node *node, struct stat *st)
         st->st_mode = S_IFLNK | 0777;
 }
 
+/* [LK-9] A length of whole pages is also that of a file which a stop or a lock kept from being cut to its size: the header knows. hf_ns held. */
+static void ask_size(struct hf_node *node, const struct stat *st)
+{
+    pthread_rwlock_rdlock(&node->lock);
+    bool unsure = st->st_size > 0 && st->st_size % HF_PAGE_LEN == 0 && !(node->content && hf_content_unsealed(node->content)) && !node->unlinked;
+    pthread_rwlock_unlock(&node->lock);
+    if (!unsure)
+        return;
+    pthread_rwlock_wrlock(&node->lock);
+    (void)!hf_file_ready(node); /* locked or damaged: it is shown by its length */
+    pthread_rwlock_unlock(&node->lock);
+}
+
 void hf_node_attr(struct hf_node *node, struct stat *st)
 {
     switch (node->kind) {
     case HF_NODE_FILE:
     case HF_NODE_LONG_LINK:
+        ask_size(node, st);
         pthread_rwlock_rdlock(&node->lock);
         hf_file_attr(node, st);
         hf_fresh_ctime(node, st);
@@ -536,7 +559,7 @@ int hf_file_birth(int fd, const struct hf_file_birth *birth, struct hf_node *dir
     hf_file_keep_mode(file);
     /* The sweep may have passed before there was anything to forget. */
     bool spool = (content->header.class_generation & HF_GENERATION_SPOOL) != 0; /* [UO-8] made while nothing of the class is there */
-    if (!spool && !(birth->class == HF_CLASS_UNLESS_OPEN ? hf_keyring_has_name(birth->class) : hf_keyring_is_open(birth->class)))
+    if (!spool && !(birth->class == HF_CLASS_UNLESS_OPEN ? hf_keyring_has_name(birth->class) : hf_keyring_holds(birth->class)))
         hf_content_forget(content);
     pthread_rwlock_unlock(&file->lock);
     if (result != HF_OK) {

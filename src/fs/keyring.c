@@ -1,6 +1,7 @@
 #include "fs/keyring.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "crypto/kdf.h"
@@ -41,6 +42,7 @@ struct ring {
 
 static pthread_mutex_t channel = PTHREAD_MUTEX_INITIALIZER; /* socket, buffer and pools; taken before state */
 static pthread_rwlock_t state = PTHREAD_RWLOCK_INITIALIZER; /* current and old; both are written with channel held too */
+static atomic_uint closing; /* a mask of classes */
 static int enclave = -1;
 static struct ring *ring;
 static uint8_t *buffer;
@@ -155,10 +157,25 @@ bool hf_keyring_has_name(unsigned class)
 
 bool hf_keyring_is_open(unsigned class)
 {
+    return !hf_keyring_is_closing(class) && hf_keyring_holds(class);
+}
+
+bool hf_keyring_is_closing(unsigned class)
+{
+    return (atomic_load(&closing) & HF_CLASS_BIT(class)) != 0;
+}
+
+void hf_keyring_closing(uint32_t mask)
+{
+    (void)atomic_fetch_or(&closing, mask);
+}
+
+bool hf_keyring_holds(unsigned class)
+{
     pthread_rwlock_rdlock(&state);
-    bool is = ring->current[class].open;
+    bool holds = ring->current[class].open;
     pthread_rwlock_unlock(&state);
-    return is;
+    return holds;
 }
 
 uint32_t hf_keyring_generation(unsigned class)
@@ -341,6 +358,7 @@ void hf_keyring_drop(uint32_t mask)
         hf_wipe(&ring->pools[class], sizeof ring->pools[class]);
     }
     hf_wipe(ring->old, sizeof ring->old);
+    (void)atomic_fetch_and(&closing, ~mask);
     pthread_rwlock_unlock(&state);
     hf_wipe(buffer, HF_IPC_MAX);
     pthread_mutex_unlock(&channel);

@@ -19,6 +19,11 @@ HF_MUST_USE enum hf_result hf_keyring_refresh(void);
 bool hf_keyring_has_name(unsigned class);
 /* Files of the class can be opened. For unless-open that ends at a lock, while names, metadata and making files go on [UO-5]. */
 bool hf_keyring_is_open(unsigned class);
+/* Before hf_keyring_drop: from now on none of the classes is open to whoever asks; what they hold serves the last settle. */
+void hf_keyring_closing(uint32_t mask);
+bool hf_keyring_is_closing(unsigned class); /* a load: asked at each request */
+/* The keys are there still: also while the class is closing. */
+bool hf_keyring_holds(unsigned class);
 /* The current one; 0: not even the metadata key is there. */
 uint32_t hf_keyring_generation(unsigned class);
 /* Copies; HF_LOCKED when it is not there, HF_DAMAGED when there never was such a generation. The caller wipes. */

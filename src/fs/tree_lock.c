@@ -128,19 +128,25 @@ static void is_pending(struct hf_node *node, void *arg)
     pthread_rwlock_unlock(&node->lock);
 }
 
-int hf_tree_lock_drain(uint32_t mask)
+/* Nothing of the classes is pending then, but for what comes meanwhile. */
+static int settle_all(struct sweep *sweep)
 {
-    struct sweep sweep = {.mask = mask};
-    inval(&sweep); /* the kernel writes back what mappings have dirtied */
-    int failed = hf_tree_settle();
-    for (int round = 0; round < 3 && !failed; round++) {
-        sweep.pending = false;
-        hf_node_each(is_pending, &sweep);
-        if (!sweep.pending)
+    int failed = 0;
+    for (int round = 0; round < 4 && !failed; round++) {
+        sweep->pending = false;
+        hf_node_each(is_pending, sweep);
+        if (round > 0 && !sweep->pending)
             break;
         failed = hf_tree_settle();
     }
     return failed;
+}
+
+int hf_tree_lock_drain(uint32_t mask)
+{
+    struct sweep sweep = {.mask = mask};
+    inval(&sweep); /* the kernel writes back what mappings have dirtied */
+    return settle_all(&sweep);
 }
 
 static void forget_one(struct hf_node *node, void *arg)
@@ -159,6 +165,10 @@ static void forget_one(struct hf_node *node, void *arg)
 int hf_tree_lock_drop(uint32_t mask)
 {
     struct sweep sweep = {.mask = mask, .drop = true};
+    hf_keyring_closing(mask);
+    hf_node_each(is_pending, &sweep); /* [LK-9] what programs did since the drain: their files' keys are about to go */
+    if (sweep.pending && settle_all(&sweep) != 0)
+        (void)fprintf(stderr, "holdfast-fs: what was written in the last moments before the lock could not be made durable\n");
     if (mask & HF_CLASS_BIT(HF_CLASS_ALWAYS)) /* erased by the duress passcode: nothing comes back */
         hf_keyring_drop_all();
     else

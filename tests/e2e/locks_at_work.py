@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # runs alone: times of locks under load
-"""Locks under the loads that people have: a hundred open files, fio, git gc, SQLite in WAL mode, a build; and its time by the number of files that are not
+"""Locks under the loads that people have: a hundred open files, files in the making, fio, git gc, SQLite in WAL mode, a build; and its time by the number of files that are not
 open. Nothing acknowledged is lost, reads fail cleanly, what was interrupted is whole after the unlock. locks_at_work.py BUILD (HF_LONG=1: 50 times each, 100,000 files)"""
-import errno, os, signal, sqlite3, statistics, subprocess, sys, tempfile, threading, time
+import errno, os, random, signal, sqlite3, statistics, subprocess, sys, tempfile, threading, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from vaultlib import *
@@ -61,6 +61,61 @@ def hundred_files():
         os.close(fd)
     v.must("check", v.vault)
     print(f"100 open files: {ROUNDS} locks with a grace of {grace} s, slowest {slowest:.2f} s")
+    v.clean()
+
+
+def new_files():
+    """[LK-9] Small files made, closed and renamed until the moment of the lock: each that was acknowledged is there after the unlock, at its size."""
+    v = Vault(BUILD, create=("--grace", "0"))
+    v.open()
+    c = v.protected("secret")
+    acked, errors, stop = {}, set(), False
+
+    def work(k):
+        rng, n = random.Random(k), 0
+        while not stop:
+            n += 1
+            name, data = f"{c}/{k}-{n}", rng.randbytes(rng.choice((10, 100, 3000, 4000, 4096, 8128, 11677, 20000)))
+            time.sleep(0.01 * rng.random())
+            try:
+                fd = os.open(name, os.O_WRONLY | os.O_CREAT)
+                try:
+                    whole = os.write(fd, data) == len(data)
+                    if n % 3 == 0:
+                        os.fsync(fd)
+                finally:
+                    os.close(fd)
+                if n % 2:
+                    os.rename(name, name + "r")
+                    name += "r"
+                if whole:
+                    acked[name] = data
+            except OSError as e:
+                errors.add(errno.errorcode[e.errno])
+                time.sleep(0.001)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for t in threads:
+        t.start()
+    wrong, count = [], 0
+    for _ in range(50 if LONG else 6):
+        time.sleep(0.3)
+        v.must("lock", v.vault)
+        time.sleep(0.05)
+        made = dict(acked)
+        v.unlock()
+        for name, data in made.items():
+            size = os.stat(name).st_size
+            if size != len(data) or get(name) != data:
+                wrong.append((name, len(data), size))
+            os.unlink(name)
+            del acked[name]
+        count += len(made)
+    stop = True
+    for t in threads:
+        t.join()
+    check(errors <= CLEAN and not wrong, f"of {count} files are not as they were left: {wrong[:4]}, {errors}")
+    v.must("check", v.vault, timeout=200)
     v.clean()
 
 
@@ -271,7 +326,7 @@ def many_files():
     v.clean()
 
 
-for part in sys.argv[2:] or ("hundred_files", "at_work", "many_files"):
+for part in sys.argv[2:] or ("hundred_files", "new_files", "at_work", "many_files"):
     began = time.monotonic()
     globals()[part]()
     print(f"{part}: {time.monotonic() - began:.1f} s", flush=True)
