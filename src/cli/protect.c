@@ -37,7 +37,7 @@ struct names {
 
 static void failed(struct protect *p, const char *path, const char *what, int code)
 {
-    const char *why = code == EMLINK ? "it has several names (hard links): a copy would leave the others behind" : strerror(code);
+    const char *why = strerror(code);
     if (p->failures++ > 0)
         cli_complain("%s", p->error->text); /* the last one is printed by main */
     p->worst = hf_fail(p->error, code == ENOKEY ? HF_LOCKED : HF_FAILED, "%s: %s: %s", path, what, why);

@@ -29,7 +29,7 @@ enum hf_kdf_context {
     HF_KDF_EVIDENCE = 15,         /* key meta key, info file id || kind u8 || value 16 || epoch u32 -> 16 bytes */
     HF_KDF_LONG_NAME = 16,        /* key first half of the name key, info directory id || name -> 32 bytes */
     HF_KDF_XATTR_DIGEST = 17,     /* key meta key, info sorted (name, value) ciphertexts -> 32 bytes */
-    HF_KDF_XATTR_KEY = 18,        /* key file key (files) or name key's first half (directories), info id -> 64-byte SIV key */
+    HF_KDF_XATTR_KEY = 18,        /* key file key (files) or name key's first half (all others), info id -> 64-byte SIV key */
     HF_KDF_HEAD_MAC = 19,         /* key device key, info the head's bytes -> 32-byte MAC */
     HF_KDF_SOFT_ELEMENT = 20,     /* key A, info vault id || slot -> the software element's wrap of S */
     HF_KDF_TRY_CACHE = 21,        /* key random per start, info passcode -> 32-byte tag of a wrong try */
@@ -43,7 +43,8 @@ enum hf_kdf_context {
     HF_KDF_OPEN_META_MAC = 29,    /* key unless-open's meta key, info S || M without its MAC -> 16 bytes: anyone can make the wrap in S */
     HF_KDF_MORE_NAMES = 30,       /* key meta key, info file id || record number u32 || slots -> 32-byte digest of a file's further names */
     HF_KDF_SPOOL_META = 31,       /* key class always' meta key, info empty -> the meta key of files of unless-open that are made before the first unlock */
-    HF_KDF_DURESS = 32            /* key A, info vault id -> the second index's authorisation */
+    HF_KDF_DURESS = 32,           /* key A, info vault id -> the second index's authorisation */
+    HF_KDF_DIR_XATTRS = 33        /* key directory id || 16 zeros, info as HF_KDF_XATTR_DIGEST -> 32 bytes: a hash, which the directory's MAC covers */
 };
 
 /* key: 32 bytes. info: pieces hashed in order as one string (fixed-length pieces first, at most one of variable length, last). */

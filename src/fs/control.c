@@ -68,7 +68,8 @@ static enum hf_result on_start(struct control *c, struct exchange *x)
         ((flags & HF_FS_WAIT) && (flags & HF_FS_DATABASES)))
         return HF_PROTOCOL;
     c->state = FAILED;
-    HF_TRY(hf_serve_open(HF_FD_FS_FUSE, (flags & HF_FS_WAIT) != 0, (flags & HF_FS_DATABASES) != 0));
+    const struct hf_serve_how how = {.may_wait = (flags & HF_FS_WAIT) != 0, .writeback = (flags & HF_FS_DATABASES) != 0, .lists = (flags & HF_FS_ALLOW_OTHER) != 0};
+    HF_TRY(hf_serve_open(HF_FD_FS_FUSE, &how));
     HF_TRY(hf_detach_mountpoint(c->detach_pipe, mountpoint));
     enum hf_result result = hf_keyring_start(HF_FD_FS_ENCLAVE);
     if (result != HF_OK)
@@ -222,8 +223,6 @@ static enum hf_result run_rotate(struct control *c, struct exchange *x)
 {
     uint64_t files = 0;
     int status = hf_tree_rotate(c->job_class, send_progress, NULL, &files);
-    if (status == -EMLINK)
-        return hf_fail(&x->error, HF_FAILED, "rotate: files with several names keep their key under the old class key; copy them, then start it again");
     if (status < 0)
         return stopped_or_failed(x, status, "rotate");
     hf_write_u64(&x->out, files);

@@ -8,12 +8,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/bearer.h"
 #include "fs/errno.h"
 #include "fs/fresh.h"
 #include "fs/keyring.h"
 #include "fs/settle.h"
 #include "keys/wipe.h"
 #include "os/disk.h"
+#include "os/file.h"
 #include "os/random.h"
 
 static const char record_name[] = ".hf", next_name[] = ".hf+";
@@ -38,18 +40,30 @@ const uint8_t *hf_dir_id(const struct hf_node *dir)
 
 /* The root's record is under `always`, so that it can be checked before the first unlock; its generation is not in the record: the newest that fits. */
 static enum hf_result record_mac(const struct hf_dir_record *record, bool root, uint32_t always_generation, const uint8_t parent_id[16], const struct stat *st,
-                                 const char *name, uint8_t out[16])
+                                 const uint8_t digest[32], const char *name, uint8_t out[16])
 {
     return hf_dir_mac(record, root ? HF_CLASS_ALWAYS : record->class, root ? always_generation : record->class_generation, parent_id,
-                      st->st_mode & 07777, st->st_uid, st->st_gid, name, out);
+                      st->st_mode & 07777, st->st_uid, st->st_gid, digest, name, out);
 }
 
-static enum hf_result record_check(const struct hf_dir_record *record, bool root, const uint8_t parent_id[16], const struct stat *st, const char *name)
+static const uint8_t no_attributes[32];
+
+/* What a record is held to: the directory as it is on disk. */
+struct shown {
+    const uint8_t *parent_id;
+    const char *name;
+    struct stat st;
+    uint8_t digest[32];
+};
+
+static enum hf_result record_check(const struct hf_dir_record *record, bool root, const struct shown *shown)
 {
     uint8_t mac[16] = {0};
     uint32_t generation = root ? hf_keyring_generation(HF_CLASS_ALWAYS) : 1;
+    if (((record->flags & HF_DIR_ATTRIBUTES) != 0) == hf_equal_ct(shown->digest, no_attributes, sizeof no_attributes))
+        return HF_DAMAGED; /* [NM-9] */
     for (; generation > 0; generation--) {
-        HF_TRY(record_mac(record, root, generation, parent_id, st, name, mac));
+        HF_TRY(record_mac(record, root, generation, shown->parent_id, &shown->st, shown->digest, shown->name, mac));
         if (hf_equal_ct(mac, record->mac, sizeof mac))
             return HF_OK;
         if (!root)
@@ -68,14 +82,17 @@ static int record_read(int dir_fd, const char *which, struct hf_dir_record *ret)
 }
 
 /* After an unclean stop the owner's bits may still be lent: which of them the record knows is found by trying, and put right. */
-static enum hf_result record_check_lent(const struct hf_dir_record *record, int dir_fd, bool root, const uint8_t parent_id[16], struct stat *st, const char *name)
+static enum hf_result record_check_lent(const struct hf_dir_record *record, int dir_fd, bool root, struct shown *shown)
 {
-    enum hf_result result = record_check(record, root, parent_id, st, name);
-    struct stat guess = *st;
+    int failed = hf_bearer_dir_digest(dir_fd, record->dir_id, shown->digest);
+    if (failed)
+        return hf_result_from_errno(-failed);
+    enum hf_result result = record_check(record, root, shown);
+    struct shown guess = *shown;
     for (mode_t bits = 0; result == HF_DAMAGED && hf_unclean && geteuid() != 0 && bits < 8; bits++) {
-        guess.st_mode = (st->st_mode & ~(mode_t)0700) | bits << 6;
-        result = record_check(record, root, parent_id, &guess, name);
-        if (result == HF_OK && hf_disk->fchmod(dir_fd, guess.st_mode & 07777) < 0)
+        guess.st.st_mode = (shown->st.st_mode & ~(mode_t)0700) | bits << 6;
+        result = record_check(record, root, &guess);
+        if (result == HF_OK && hf_disk->fchmod(dir_fd, guess.st.st_mode & 07777) < 0)
             result = HF_IO;
     }
     return result;
@@ -84,9 +101,9 @@ static enum hf_result record_check_lent(const struct hf_dir_record *record, int 
 static int record_load(struct hf_node *dir, const uint8_t parent_id[16], const char *name)
 {
     struct hf_dir_record record = {0};
-    struct stat st;
+    struct shown shown = {.parent_id = parent_id, .name = name};
     uint32_t lent;
-    int failed = hf_disk->fstat(dir->fd, &st);
+    int failed = hf_disk->fstat(dir->fd, &shown.st);
     if (!failed)
         failed = hf_lend(dir->fd, 0500, &lent);
     if (failed)
@@ -95,10 +112,10 @@ static int record_load(struct hf_node *dir, const uint8_t parent_id[16], const c
     enum hf_result result = HF_DAMAGED;
     int got = record_read(dir->fd, record_name, &record);
     if (got == 0)
-        result = record_check_lent(&record, dir->fd, root, parent_id, &st, name);
+        result = record_check_lent(&record, dir->fd, root, &shown);
     if ((got != 0 || result == HF_DAMAGED) && record_read(dir->fd, next_name, &record) == 0 && record.epoch > hf_settled) {
         /* A change of place or attributes that a power cut caught between the two renames. */
-        result = record_check_lent(&record, dir->fd, root, parent_id, &st, name);
+        result = record_check_lent(&record, dir->fd, root, &shown);
         if (result == HF_OK && hf_disk->renameat2(dir->fd, next_name, dir->fd, record_name, 0) < 0)
             result = HF_IO;
     }
@@ -106,6 +123,7 @@ static int record_load(struct hf_node *dir, const uint8_t parent_id[16], const c
     if (result != HF_OK)
         return -hf_errno(result);
     dir->dir.record = record;
+    memcpy(dir->dir.digest, shown.digest, sizeof dir->dir.digest);
     dir->dir.loaded = true;
     dir->class = record.class;
     return 0;
@@ -132,23 +150,36 @@ static int record_put(int dir_fd, const char *which, const struct hf_dir_record 
     return failed;
 }
 
-int hf_dir_record_make(struct hf_node *parent, int dir_fd, unsigned class, const char *name, const struct stat *st, struct hf_dir_record *ret)
+int hf_dir_record_make(struct hf_node *parent, int dir_fd, unsigned class, const char *name, const struct stat *st, const struct hf_dir_birth *birth,
+                       struct hf_dir_record *ret, uint8_t ret_digest[32])
 {
+    uint8_t digest[32] = {0};
+    int failed = 0;
     struct hf_dir_record record = {.class = (uint8_t)class, .class_generation = (uint16_t)hf_keyring_generation(class), .epoch = hf_epoch_now(), .version = 1};
     if (parent && class == HF_CLASS_ALWAYS)
         record.flags = parent->dir.record.flags & HF_DIR_SPOOL;
     hf_random(record.dir_id, sizeof record.dir_id);
-    enum hf_result result = record_mac(&record, !parent, hf_keyring_generation(HF_CLASS_ALWAYS), parent ? hf_dir_id(parent) : no_parent, st, name, record.mac);
+    for (size_t i = 0; birth && i < birth->attributes && !failed; i++)
+        failed = hf_bearer_birth_dir(dir_fd, &record, birth->names[i], birth->values[i]);
+    if (!failed && birth && birth->attributes > 0) {
+        record.flags |= HF_DIR_ATTRIBUTES;
+        failed = hf_bearer_dir_digest(dir_fd, record.dir_id, digest);
+    }
+    if (failed)
+        return failed;
+    enum hf_result result = record_mac(&record, !parent, hf_keyring_generation(HF_CLASS_ALWAYS), parent ? hf_dir_id(parent) : no_parent, st, digest, name, record.mac);
     if (result != HF_OK)
         return -hf_errno(result);
-    int failed = record_put(dir_fd, record_name, &record);
-    if (!failed)
-        *ret = record;
-    return failed;
+    failed = record_put(dir_fd, record_name, &record);
+    if (failed)
+        return failed;
+    *ret = record;
+    memcpy(ret_digest, digest, sizeof digest);
+    return 0;
 }
 
 int hf_dir_record_next(struct hf_node *dir, int dir_fd, struct hf_node *parent, const char *name, const struct stat *st, unsigned class, unsigned flags,
-                       struct hf_dir_record *ret)
+                       const uint8_t *digest, struct hf_dir_record *ret)
 {
     struct hf_dir_record record = dir->dir.record;
     bool root = dir->id == HF_TREE_ROOT;
@@ -159,10 +190,11 @@ int hf_dir_record_next(struct hf_node *dir, int dir_fd, struct hf_node *parent, 
         record.class = (uint8_t)class;
         record.class_generation = (uint16_t)hf_keyring_generation(class);
     }
-    record.flags = flags & 15u;
+    digest = digest ? digest : dir->dir.digest;
+    record.flags = (flags & HF_DIR_SPOOL) | (hf_equal_ct(digest, no_attributes, sizeof no_attributes) ? 0 : HF_DIR_ATTRIBUTES);
     record.epoch = hf_epoch_now();
     record.version++;
-    enum hf_result result = record_mac(&record, root, hf_keyring_generation(HF_CLASS_ALWAYS), parent ? hf_dir_id(parent) : no_parent, st, name, record.mac);
+    enum hf_result result = record_mac(&record, root, hf_keyring_generation(HF_CLASS_ALWAYS), parent ? hf_dir_id(parent) : no_parent, st, digest, name, record.mac);
     if (result != HF_OK)
         return -hf_errno(result);
     int failed = record_put(dir_fd, next_name, &record);

@@ -2,6 +2,7 @@
 #ifndef HF_FS_DIRS_H
 #define HF_FS_DIRS_H
 
+#include "base/span.h"
 #include "fs/lend.h"
 #include "fs/names.h"
 #include "fs/node.h"
@@ -41,12 +42,18 @@ HF_MUST_USE int hf_dir_plain(struct hf_node *dir, int dir_fd, const char *backin
 /* A node's own plain name; hf_ns held. */
 HF_MUST_USE int hf_node_plain(struct hf_node *node, char out[256]);
 
-/* Writes a fresh record for a directory that has just been made at parent/name; fills record. */
-HF_MUST_USE int hf_dir_record_make(struct hf_node *parent, int dir_fd, unsigned class, const char *name, const struct stat *st, struct hf_dir_record *ret);
-/* The next record of a directory, as `.hf+` in it: for a new place, new attributes or a new class; then, after the change, hf_dir_record_commit puts it in `.hf`'s place.
+/* Writes a fresh record for a directory that has just been made at parent/name; fills record and digest. birth: attributes that it is made with, or NULL. */
+struct hf_dir_birth {
+    size_t attributes;
+    const char *names[2];
+    struct hf_span values[2];
+};
+HF_MUST_USE int hf_dir_record_make(struct hf_node *parent, int dir_fd, unsigned class, const char *name, const struct stat *st, const struct hf_dir_birth *birth,
+                                   struct hf_dir_record *ret, uint8_t ret_digest[32]);
+/* The next record of a directory, as `.hf+` in it: for a new place, mode, owner, class, or (digest, else NULL) new extended attributes; then, after the change, hf_dir_record_commit puts it in `.hf`'s place.
  * The change is made then: where that fails, `.hf+` vouches for it in the open window, and hf_dir_record_late tries again before the window closes. hf_ns held exclusively. */
 HF_MUST_USE int hf_dir_record_next(struct hf_node *dir, int dir_fd, struct hf_node *parent, const char *name, const struct stat *st, unsigned class, unsigned flags,
-                                   struct hf_dir_record *ret);
+                                   const uint8_t *digest, struct hf_dir_record *ret);
 void hf_dir_record_commit(struct hf_node *dir, int dir_fd, const struct hf_dir_record *record);
 HF_MUST_USE int hf_dir_record_late(struct hf_node *dir);
 void hf_dir_record_forget_next(int dir_fd);

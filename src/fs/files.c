@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "format/class.h"
+#include "fs/acl.h"
+#include "fs/bearer.h"
 #include "fs/dirs.h"
 #include "fs/errno.h"
 #include "fs/fresh.h"
@@ -315,56 +317,6 @@ int hf_file_ready(struct hf_node *file)
     return failed;
 }
 
-int hf_file_rewrap(struct hf_node *file, unsigned class)
-{
-    struct hf_content *content = file->content;
-    char plain[256];
-    struct stat st;
-    int failed = hf_disk->fstat(file->fd, &st);
-    if (!failed && (st.st_nlink != 1 || !file->parent))
-        failed = -EMLINK;
-    if (!failed)
-        failed = hf_xattr_rebind(file);
-    if (!failed && (file->stale || file->evidence)) /* the new header knows no old name and no old attributes: what is must be durable */
-        failed = hf_sync_whole(file->fd);
-    if (!failed)
-        hf_content_attr_is_durable(content);
-    if (!failed)
-        failed = hf_node_plain(file, plain);
-    struct hf_file_meta before = content->meta;
-    struct hf_file_static header_before = content->header;
-    uint8_t s_before[HF_STATIC_LEN];
-    memcpy(s_before, content->s, sizeof s_before);
-    if (!failed)
-        failed = -hf_errno(hf_content_rewrap(content, class));
-    if (!failed) {
-        const struct hf_file_static *header = &content->header;
-        memset(content->meta.slots, 0, sizeof content->meta.slots);
-        content->meta.current = 1;
-        content->meta.old = 0;
-        failed = hf_slot_of(file, file->parent, plain, content->meta.slots[0]);
-        if (!failed)
-            failed = -hf_errno(hf_attr_mac(header->class, header->class_generation, header->file_id, st.st_mode & 07777, st.st_uid, st.st_gid, content->meta.attr_mac));
-        if (!failed)
-            failed = hf_xattr_digest(file, content->meta.xattr_digest);
-        if (!failed)
-            failed = -hf_errno(hf_content_put_header(content, hf_epoch_now()));
-        content->class_epoch = hf_epoch_now();
-        if (failed) {
-            content->meta = before;
-            content->header = header_before;
-            memcpy(content->s, s_before, sizeof s_before);
-        }
-    }
-    hf_wipe(plain, sizeof plain);
-    if (!failed) {
-        const struct timespec times[2] = {st.st_atim, st.st_mtim};
-        file->class = (uint8_t)class;
-        (void)hf_disk->futimens(file->fd, times);
-    }
-    return failed;
-}
-
 static bool is_ready(const struct hf_node *file)
 {
     return file->fd >= 0 && file->content && hf_content_unsealed(file->content) && (file->bound || !file->parent);
@@ -555,7 +507,10 @@ int hf_file_birth(int fd, const struct hf_file_birth *birth, struct hf_node *dir
         hf_node_opened(file);
     file->written = birth->opened;
     hf_file_mode_is(file, birth->mode);
-    result = write_first_header(file, birth, dir, plain, &st);
+    if (birth->acl.data)
+        result = hf_result_from_errno(-hf_bearer_birth_file(file, HF_ACL_ACCESS_NAME, birth->acl));
+    if (result == HF_OK)
+        result = write_first_header(file, birth, dir, plain, &st);
     hf_file_keep_mode(file);
     /* The sweep may have passed before there was anything to forget. */
     bool spool = (content->header.class_generation & HF_GENERATION_SPOOL) != 0; /* [UO-8] made while nothing of the class is there */

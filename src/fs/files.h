@@ -34,10 +34,6 @@ void hf_slot_add(struct hf_node *file, const uint8_t slot[HF_SLOT_LEN]);
 void hf_slot_drop(struct hf_node *file, const uint8_t slot[HF_SLOT_LEN]); /* becomes an old one */
 void hf_slots_settled(struct hf_node *file);
 
-/* Its key under the class's current generation, names and attributes bound anew, page 0 written. hf_ns and the node's lock held exclusively, content ready, dirty.
- * -EMLINK: it has names that are not known here. */
-HF_MUST_USE int hf_file_rewrap(struct hf_node *file, unsigned class);
-
 /* The copy's content and inode become the file's: who has it open goes on with it. hf_ns and the file's lock held exclusively. */
 void hf_file_adopt(struct hf_node *file, struct hf_node *copy);
 
@@ -69,6 +65,7 @@ struct hf_file_birth {
     const uint8_t *data;     /* first content or NULL */
     size_t data_len;
     bool opened;             /* by whoever makes it, to write */
+    struct hf_span acl;      /* its access list, or NULL */
 };
 HF_MUST_USE int hf_file_birth(int fd, const struct hf_file_birth *birth, struct hf_node *dir, const char *plain, const char *backing, struct hf_node **ret);
 

@@ -52,8 +52,8 @@ HF_MUST_USE int hf_fresh_link(struct hf_node *dir, const char *backing, const ch
 const char *hf_fresh_why(void);
 void hf_fresh_forget_why(void);
 
-/* Before a change: room for all that it enters, so that nothing fails once the disk has it. */
-HF_MUST_USE int hf_fresh_room(void);
+/* Before a change: room for all that it enters, so that nothing fails once the disk has it. more: entries beyond those of any request on a name or two. */
+HF_MUST_USE int hf_fresh_room(size_t more);
 
 /* --- the tree's own changes; hf_ns held exclusively, dir in use; always: the name is one of the root's under that class --- */
 

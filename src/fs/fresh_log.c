@@ -65,21 +65,21 @@ void hf_fresh_enter(struct hf_fresh_index *index, const struct hf_index_entry *e
     pthread_rwlock_unlock(&hf_fresh_lock);
 }
 
-int hf_fresh_room(void)
+int hf_fresh_room(size_t more)
 {
     enum { MOST = 16 }; /* an exchange of two files with several names: four names, two directories' counts, two entries of versions */
     bool has = true;
     enum hf_result result = HF_OK;
     pthread_rwlock_rdlock(&hf_fresh_lock);
     for (size_t i = 0; i < HF_FRESH_INDEXES; i++)
-        has = has && (!hf_fresh_indexes[i].loaded || hf_index_table_has_room(&hf_fresh_indexes[i].table, MOST));
+        has = has && (!hf_fresh_indexes[i].loaded || hf_index_table_has_room(&hf_fresh_indexes[i].table, MOST + more));
     pthread_rwlock_unlock(&hf_fresh_lock);
     if (has)
         return 0;
     pthread_rwlock_wrlock(&hf_fresh_lock);
     for (size_t i = 0; i < HF_FRESH_INDEXES && result == HF_OK; i++) {
         if (hf_fresh_indexes[i].loaded)
-            result = hf_index_table_room(&hf_fresh_indexes[i].table, MOST);
+            result = hf_index_table_room(&hf_fresh_indexes[i].table, MOST + more);
     }
     pthread_rwlock_unlock(&hf_fresh_lock);
     return -hf_errno(result);

@@ -13,6 +13,7 @@
 #include "fs/fresh.h"
 #include "fs/settle.h"
 #include "fs/sync.h"
+#include "fs/xattrs.h"
 #include "keys/wipe.h"
 #include "os/disk.h"
 #include "os/random.h"
@@ -26,7 +27,7 @@ static int target_of(struct hf_node *dir, int dir_fd, const char *name, const ch
 }
 
 /* The file, whole and durable, at a temporary name. */
-static int make(struct hf_node *dir, int dir_fd, const char *name, const char *temporary, const char *target, const struct stat *st, struct hf_node **ret)
+static int make(struct hf_node *dir, int dir_fd, const char *name, const char *backing, const char *temporary, const char *target, const struct stat *st, struct hf_node **ret)
 {
     int fd = hf_disk->openat(dir_fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
     int failed = fd < 0 ? fd : 0;
@@ -40,7 +41,11 @@ static int make(struct hf_node *dir, int dir_fd, const char *name, const char *t
     if (failed)
         return failed;
     const struct timespec times[2] = {st->st_atim, st->st_mtim};
-    failed = hf_disk->fchmod(fd, HF_LONG_LINK_MODE);
+    pthread_rwlock_wrlock(&(*ret)->lock);
+    failed = hf_xattr_copy_link(dir_fd, backing, *ret);
+    pthread_rwlock_unlock(&(*ret)->lock);
+    if (!failed)
+        failed = hf_disk->fchmod(fd, HF_LONG_LINK_MODE);
     if (!failed)
         failed = hf_disk->futimens(fd, times);
     return failed ? failed : hf_sync_whole(fd);
@@ -59,7 +64,7 @@ int hf_link_to_file(struct hf_node *dir, int dir_fd, const char *name, struct hf
         failed = hf_disk->fstat(dir_fd, &before);
     bool known = !failed;
     if (!failed)
-        failed = make(dir, dir_fd, name, temporary, target, &place->st, &made);
+        failed = make(dir, dir_fd, name, place->backing, temporary, target, &place->st, &made);
     hf_wipe(target, sizeof target);
     if (!failed) {
         hf_dirty(made);

@@ -15,8 +15,7 @@
 
 enum { NAME_LEN = 48, GROW = 64 };
 
-/* `.holdfast/links`, opened. */
-static int open_records(bool make)
+int hf_more_records(bool make)
 {
     int vault = -1, records = -1;
     enum hf_result result = hf_dir_open(hf_node_of(HF_TREE_ROOT)->fd, ".holdfast", false, &vault);
@@ -71,7 +70,7 @@ static int load(struct hf_content *content)
     size_t len = 0;
     if (count > 2 * HF_NAMES_MAX)
         return -EIO;
-    int records = open_records(false);
+    int records = hf_more_records(false);
     int failed = records < 0 ? -EIO : grow(content, count);
     record_name(content, meta->more_number, name);
     if (!failed && hf_file_read(records, name, content->more->slots, (size_t)content->more->cap * HF_SLOT_LEN, &len) != HF_OK)
@@ -155,7 +154,7 @@ bool hf_more_drop(struct hf_node *file, const uint8_t slot[HF_SLOT_LEN])
 /* Durable at once: the header that names it may be on the disk before anything else is. */
 static int put(const char *name, struct hf_span slots)
 {
-    int records = open_records(true), failed = records < 0 ? records : 0;
+    int records = hf_more_records(true), failed = records < 0 ? records : 0;
     if (!failed)
         failed = -hf_errno(hf_file_replace(records, name, slots));
     hf_cleanup_fd(&records);
@@ -198,7 +197,7 @@ int hf_more_store(struct hf_node *file)
 static void forget_record(const struct hf_content *content, uint32_t number)
 {
     char name[NAME_LEN];
-    int records = number ? open_records(false) : -1;
+    int records = number ? hf_more_records(false) : -1;
     record_name(content, number, name);
     if (records >= 0)
         (void)hf_disk->unlinkat(records, name, 0);

@@ -28,6 +28,8 @@ HF_MUST_USE int hf_more_store(struct hf_node *file);
 void hf_more_settled(struct hf_node *file);
 /* Replaces all names' slots, those of the header too. */
 HF_MUST_USE int hf_more_replace(struct hf_node *file, const uint8_t (*slots)[HF_SLOT_LEN], uint32_t count);
+/* `.holdfast/links`, opened; the caller closes. */
+HF_MUST_USE int hf_more_records(bool make);
 /* The last name is gone. */
 void hf_more_remove(struct hf_node *file);
 

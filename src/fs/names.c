@@ -201,11 +201,12 @@ enum hf_result hf_evidence_tag(unsigned class, uint32_t generation, const uint8_
     return meta_kdf(class, generation, HF_KDF_EVIDENCE, info, 4, out);
 }
 
-enum hf_result hf_dir_mac(const struct hf_dir_record *record, unsigned mac_class, uint32_t mac_generation, const uint8_t parent_id[16], uint32_t mode, uint32_t uid, uint32_t gid, const char *name,
-                          uint8_t out[16])
+enum hf_result hf_dir_mac(const struct hf_dir_record *record, unsigned mac_class, uint32_t mac_generation, const uint8_t parent_id[16], uint32_t mode, uint32_t uid, uint32_t gid,
+                          const uint8_t digest[32], const char *name, uint8_t out[16])
 {
     uint8_t macced[HF_DIR_RECORD_MACCED_LEN], bytes[12];
     hf_dir_record_macced(record, macced);
-    struct hf_span info[] = {HF_SPAN_OF(macced), HF_SPAN(parent_id, 16), attributes(mode, uid, gid, bytes), HF_SPAN(name, strlen(name))};
-    return meta_kdf(mac_class, mac_generation, HF_KDF_DIR_MAC, info, 4, out);
+    struct hf_span info[] = {HF_SPAN_OF(macced), HF_SPAN(parent_id, 16), attributes(mode, uid, gid, bytes), HF_SPAN(digest, record->flags & HF_DIR_ATTRIBUTES ? 32 : 0),
+                             HF_SPAN(name, strlen(name))};
+    return meta_kdf(mac_class, mac_generation, HF_KDF_DIR_MAC, info, 5, out);
 }

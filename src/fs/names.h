@@ -25,8 +25,8 @@ HF_MUST_USE enum hf_result hf_link_open(unsigned class, uint32_t generation, con
 HF_MUST_USE enum hf_result hf_name_slot(unsigned class, uint32_t generation, const uint8_t dir_id[16], const uint8_t file_id[16], const char *name, uint8_t out[16]);
 HF_MUST_USE enum hf_result hf_attr_mac(unsigned class, uint32_t generation, const uint8_t file_id[16], uint32_t mode, uint32_t uid, uint32_t gid, uint8_t out[16]);
 HF_MUST_USE enum hf_result hf_evidence_tag(unsigned class, uint32_t generation, const uint8_t file_id[16], uint8_t kind, const uint8_t value[16], uint32_t epoch, uint8_t out[16]);
-/* mac_class and generation are the record's own, but for the root's: that one is under `always`. */
+/* mac_class and generation are the record's own, but for the root's: that one is under `always`. digest: of its extended attributes, used where the record says that it has some. */
 HF_MUST_USE enum hf_result hf_dir_mac(const struct hf_dir_record *record, unsigned mac_class, uint32_t mac_generation, const uint8_t parent_id[16], uint32_t mode, uint32_t uid, uint32_t gid,
-                                      const char *name, uint8_t out[16]);
+                                      const uint8_t digest[32], const char *name, uint8_t out[16]);
 
 #endif

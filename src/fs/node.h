@@ -30,6 +30,7 @@ struct hf_dir {
     bool loaded; /* record is there and checked */
     bool due;    /* it lies in `.hf+` still (hf_dir_record_late); hf_ns */
     struct hf_dir_record record;
+    uint8_t digest[32]; /* of its extended attributes, as the record vouches for it; zeros: none */
     struct hf_stream *stream; /* tree_readdir.c's */
     uint32_t changes; /* of the directory's names; hf_ns */
 };

@@ -17,6 +17,7 @@
 #include "fs/files.h"
 #include "fs/fresh.h"
 #include "fs/morenames.h"
+#include "fs/rekey.h"
 #include "fs/settle.h"
 #include "fs/treepart.h"
 #include "fs/xattrs.h"
@@ -27,6 +28,7 @@ struct scan {
     bool accept; /* a walk to believe what is there, not one after an unclean stop */
     uint64_t lost, waiting, unsound;
     struct seen *seen; /* files of the window, with the names found so far */
+    struct hf_raised *raised; /* copies that were on their way to a file's names */
 };
 
 struct seen {
@@ -209,6 +211,27 @@ static void scan_other(struct scan *scan, struct hf_node *dir, int dir_fd, const
         scan->waiting++;
 }
 
+/* [CR-17] */
+static void finish_raised(struct scan *scan, struct hf_node *dir, int dir_fd, const char *backing, struct stat *st)
+{
+    struct hf_node *file = scan->raised ? hf_node_get(st, dir, backing, false) : NULL;
+    if (!file)
+        return;
+    pthread_rwlock_wrlock(&file->lock);
+    int has = hf_file_label(file); /* what fails here, the scan of the name tells */
+    if (!has)
+        has = hf_raised_finish(scan->raised, file, dir, dir_fd, backing);
+    pthread_rwlock_unlock(&file->lock);
+    if (has > 0 && file->parent == dir && strcmp(file->name, backing) == 0)
+        hf_node_unplace(file);
+    if (has > 0)
+        has = hf_disk->fstatat(dir_fd, backing, st);
+    if (has < 0)
+        missed(scan, has);
+    hf_node_idle(file);
+    hf_node_unref(file);
+}
+
 static void scan_entry(struct scan *scan, struct hf_node *dir, int dir_fd, const char *backing)
 {
     struct stat st;
@@ -228,6 +251,7 @@ static void scan_entry(struct scan *scan, struct hf_node *dir, int dir_fd, const
     if (failed)
         return;
     if (S_ISREG(st.st_mode)) {
+        finish_raised(scan, dir, dir_fd, backing, &st);
         scan_file(scan, dir, dir_fd, backing, &st);
     } else if (S_ISDIR(st.st_mode)) {
         struct hf_node *child = hf_node_get(&st, dir, backing, false);
@@ -358,6 +382,8 @@ void hf_scan(void)
         return;
     pthread_rwlock_wrlock(&hf_ns);
     hf_fresh_walk_begin();
+    if (hf_raised_load(&scan.raised) != 0)
+        scan.waiting++;
     scan_dir(&scan, hf_node_of(HF_TREE_ROOT));
     take_names(&scan);
     /* What lies below something that could not be looked at may be there still. */
@@ -367,10 +393,12 @@ void hf_scan(void)
     pthread_rwlock_unlock(&hf_ns);
     if (gone > 0)
         (void)fprintf(stderr, "holdfast-fs: after a stop without a close: %llu names of the last settled state are gone: removed or renamed in its last seconds\n", (unsigned long long)gone);
+    bool done = false;
     if (!hf_unclean) {
         hf_dirty(NULL);
-        (void)hf_tree_settle();
+        done = hf_tree_settle() == 0;
     }
+    hf_raised_end(&scan.raised, done);
 }
 
 static int accepted(struct scan *scan, bool all, uint64_t before, struct hf_accepted *ret)

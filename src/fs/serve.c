@@ -27,6 +27,7 @@ static pthread_t threads[THREADS];
 static atomic_uint_fast64_t in_hand[THREADS]; /* the request that each thread has, by the kernel's number; 0: none */
 static atomic_uint thread_count;
 static atomic_uint running;
+static bool has_lists;
 
 static void inval_node(uint64_t id)
 {
@@ -68,10 +69,17 @@ void hf_serve_attr_moved(uint64_t id)
     (void)fuse_lowlevel_notify_inval_inode(session, id, -1, 0);
 }
 
+bool hf_serve_has_lists(void)
+{
+    return has_lists;
+}
+
 /* --- INIT ---
- * FUSE_HANDLE_KILLPRIV_V2 saves a request for security.capability before each write. libfuse 3.14 does not know it, so the reply is given the bit on its
- * way to the kernel. */
-static atomic_uint_fast64_t init_unique; /* of the INIT that offers it; 0: none, or answered */
+ * FUSE_HANDLE_KILLPRIV_V2 saves a request for security.capability before each write, FUSE_SETXATTR_EXT tells whether who sets a list may keep the set-group-id
+ * bit. libfuse 3.14 does not know them, so the reply is given the bits on its way to the kernel. */
+static atomic_uint_fast64_t init_unique; /* of the INIT that offers them; 0: none, or answered */
+static atomic_uint init_bits;
+static bool longer_setxattr;
 
 static ssize_t read_request(int fd, void *buffer, size_t len, void *data)
 {
@@ -79,8 +87,10 @@ static ssize_t read_request(int fd, void *buffer, size_t len, void *data)
     ssize_t got = read(fd, buffer, len);
     const struct fuse_in_header *in = buffer;
     const struct fuse_init_in *init = (const void *)(in + 1);
-    if (got >= (ssize_t)(sizeof *in + sizeof *init) && in->opcode == FUSE_INIT && (init->flags & FUSE_HANDLE_KILLPRIV_V2))
+    if (got >= (ssize_t)(sizeof *in + sizeof *init) && in->opcode == FUSE_INIT) {
+        atomic_store_explicit(&init_bits, init->flags & (FUSE_HANDLE_KILLPRIV_V2 | (has_lists ? FUSE_SETXATTR_EXT : 0u)), memory_order_relaxed);
         atomic_store_explicit(&init_unique, in->unique, memory_order_relaxed);
+    }
     if (got >= (ssize_t)sizeof *in && (in->opcode == FUSE_FORGET || in->opcode == FUSE_BATCH_FORGET))
         HF_ORDER_AFTER(&init_unique); /* the kernel forgets a node after every answer about it */
     return got;
@@ -94,28 +104,46 @@ static ssize_t write_reply(int fd, struct iovec *iov, int count, void *data)
     uint64_t wanted = atomic_load_explicit(&init_unique, memory_order_relaxed);
     if (wanted != 0 && out->unique == wanted && count > 1 && iov[1].iov_len >= offsetof(struct fuse_init_out, max_background)) {
         struct fuse_init_out *init = iov[1].iov_base;
-        init->flags |= FUSE_HANDLE_KILLPRIV_V2;
+        unsigned bits = atomic_load_explicit(&init_bits, memory_order_relaxed);
+        init->flags |= bits;
+        longer_setxattr = (bits & FUSE_SETXATTR_EXT) != 0; /* before any request that has it */
         init->max_readahead = HF_READ_AHEAD; /* libfuse gives back no more than the kernel had before the supervisor asked for this */
         atomic_store_explicit(&init_unique, 0, memory_order_relaxed);
     }
     return writev(fd, iov, count);
 }
 
-enum hf_result hf_serve_open(int fuse, bool may_wait, bool writeback)
+enum hf_result hf_serve_open(int fuse, const struct hf_serve_how *how)
 {
     static const struct fuse_custom_io io = {.read = read_request, .writev = write_reply};
     char name[] = "holdfast-fs";
     char *argv[] = {name, NULL};
     struct fuse_args args = FUSE_ARGS_INIT(1, argv);
-    kernel.writeback = writeback;
+    kernel.writeback = how->writeback;
+    has_lists = how->lists;
     ended_fd = eventfd(0, EFD_CLOEXEC);
     wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     session = fuse_session_new(&args, &hf_serve_ops, sizeof hf_serve_ops, NULL);
     if (ended_fd < 0 || wake_fd < 0 || !session || fuse_session_custom_io(session, &io, fuse) != 0)
         return HF_FAILED;
-    hf_gate_start(session, may_wait);
+    hf_gate_start(session, how->may_wait);
     kernel.has_inval_all = raise_epoch(); /* an older kernel answers EINVAL; a newer one forgets entries that nobody has yet */
     return HF_OK;
+}
+
+/* The kernel's longer form of SETXATTR becomes the one that libfuse 3.14 knows; what it says besides goes into the flags. */
+static void shorten_setxattr(struct fuse_buf *buffer)
+{
+    struct fuse_in_header *in = buffer->mem;
+    struct fuse_setxattr_in *body = (void *)(in + 1);
+    if (buffer->size < sizeof *in + sizeof *body)
+        return;
+    if (body->setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID)
+        body->flags |= HF_XATTR_KILL_SGID;
+    uint8_t *shorter = (uint8_t *)body + FUSE_COMPAT_SETXATTR_IN_SIZE;
+    memmove(shorter, body + 1, buffer->size - sizeof *in - sizeof *body);
+    buffer->size -= sizeof *body - FUSE_COMPAT_SETXATTR_IN_SIZE;
+    in->len = (uint32_t)buffer->size;
 }
 
 /* One thread: receive, answer, and between two requests wipe when asked to. libfuse gives the buffer its memory at the first request and keeps it. */
@@ -133,6 +161,8 @@ static void *serve(void *arg)
             atomic_store(mine, in->unique);
             if (in->opcode == FUSE_TMPFILE)
                 in->opcode = FUSE_CREATE; /* libfuse 3.14 does not know it: the same request and answer, under the name HF_TMPFILE_NAME */
+            if (in->opcode == FUSE_SETXATTR && longer_setxattr)
+                shorten_setxattr(&buffer);
             hf_gate_process(&buffer);
             atomic_store(mine, 0);
         } else if (got < 0 && got != -EINTR) {

@@ -12,8 +12,12 @@
 
 /* A session on a descriptor of /dev/fuse that is mounted; it belongs to the session from here on. Asks the kernel what it can.
  * may_wait: requests that find their key locked may wait for the unlock (fs/gate.h).
- * writeback: the kernel gathers writes; not both. */
-HF_MUST_USE enum hf_result hf_serve_open(int fuse, bool may_wait, bool writeback);
+ * writeback: the kernel gathers writes; not both. lists: access control lists, checked by the kernel [PA-6]. */
+struct hf_serve_how {
+    bool may_wait, writeback, lists;
+};
+HF_MUST_USE enum hf_result hf_serve_open(int fuse, const struct hf_serve_how *how);
+bool hf_serve_has_lists(void);
 /* How the tree reaches the kernel's caches, after hf_serve_open. An inode that the kernel does not know is no error. */
 const struct hf_tree_kernel *hf_serve_kernel(void);
 /* Readable (an eventfd, to be read) when a settle is due before its time, or the kernel's write-back brought a page of what is locked: hf_tree_lock_again. */

@@ -40,7 +40,7 @@ static void reply_status(fuse_req_t req, int status)
 static struct hf_caller caller(fuse_req_t req)
 {
     const struct fuse_ctx *ctx = fuse_req_ctx(req);
-    return (struct hf_caller){.uid = ctx->uid, .gid = ctx->gid};
+    return (struct hf_caller){.uid = ctx->uid, .gid = ctx->gid, .umask = ctx->umask};
 }
 
 static struct fuse_entry_param param(const struct hf_entry *entry)
@@ -92,8 +92,8 @@ static void on_init(void *data, struct fuse_conn_info *conn)
 {
     (void)data;
     const unsigned wanted = FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_READDIRPLUS |
-                            FUSE_CAP_NO_OPENDIR_SUPPORT | FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_CACHE_SYMLINKS;
-    conn->want = conn->capable & (wanted | (hf_serve_kernel()->writeback ? FUSE_CAP_WRITEBACK_CACHE : 0));
+                            FUSE_CAP_NO_OPENDIR_SUPPORT | FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_DONT_MASK;
+    conn->want = conn->capable & (wanted | (hf_serve_kernel()->writeback ? FUSE_CAP_WRITEBACK_CACHE : 0) | (hf_serve_has_lists() ? FUSE_CAP_POSIX_ACL : 0));
     if (hf_gate_may_wait()) /* a request for pages then belongs to who reads, and ends with a kill; read ahead on nobody's behalf it would hold them for ever */
         conn->want &= ~(unsigned)FUSE_CAP_ASYNC_READ;
     conn->max_write = HF_MAX_IO;
@@ -398,11 +398,16 @@ static void on_statfs(fuse_req_t req, fuse_ino_t id)
         (void)fuse_reply_statfs(req, &info);
 }
 
-/* Attributes that there are none of: saying so with this errno keeps `ls` from asking for each file. */
-static bool unsupported(fuse_req_t req, const char *name)
+static bool is_list(const char *name)
 {
     static const char acl[] = "system.posix_acl_";
-    if (strncmp(name, acl, sizeof acl - 1) != 0 && strcmp(name, "security.selinux") != 0)
+    return strncmp(name, acl, sizeof acl - 1) == 0;
+}
+
+/* Attributes that there are none of: saying so with this errno keeps `ls` from asking for each file. Access control lists are for mounts that others can enter [PA-6]. */
+static bool unsupported(fuse_req_t req, const char *name)
+{
+    if ((hf_serve_has_lists() || !is_list(name)) && strcmp(name, "security.selinux") != 0)
         return false;
     (void)fuse_reply_err(req, EOPNOTSUPP);
     return true;
@@ -428,10 +433,35 @@ static void on_getxattr(fuse_req_t req, fuse_ino_t id, const char *name, size_t 
     reply_xattr(req, len, size, value);
 }
 
+/* As disks do: what the caller can't read is not listed. */
+static bool is_hidden(fuse_req_t req, const char *name)
+{
+    static const char trusted[] = "trusted.";
+    return (is_list(name) && !hf_serve_has_lists()) || (fuse_req_ctx(req)->uid != 0 && strncmp(name, trusted, sizeof trusted - 1) == 0);
+}
+
+static ssize_t without_hidden(fuse_req_t req, char *names, size_t len)
+{
+    size_t kept = 0;
+    for (size_t at = 0; at < len;) {
+        size_t one = strlen(names + at) + 1;
+        if (!is_hidden(req, names + at)) {
+            memmove(names + kept, names + at, one);
+            kept += one;
+        }
+        at += one;
+    }
+    return (ssize_t)kept;
+}
+
 static void on_listxattr(fuse_req_t req, fuse_ino_t id, size_t size)
 {
     char *names = (char *)hf_worker()->plain;
-    ssize_t len = hf_tree_listxattr(id, names, size < HF_MAX_IO ? size : HF_MAX_IO);
+    ssize_t len = hf_tree_listxattr(id, names, HF_MAX_IO);
+    if (len > 0)
+        len = without_hidden(req, names, (size_t)len);
+    if (size > 0 && len > (ssize_t)size)
+        len = -ERANGE;
     reply_xattr(req, len, size, names);
 }
 

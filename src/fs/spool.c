@@ -5,9 +5,11 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
+#include "fs/allnames.h"
 #include "fs/dirs.h"
 #include "fs/files.h"
 #include "fs/keyring.h"
+#include "fs/rekey.h"
 #include "fs/settle.h"
 #include "fs/treepart.h"
 #include "fs/sync.h"
@@ -54,11 +56,18 @@ bool hf_spool_has(const struct hf_node *file)
 /* [UO-9] [UO-10] hf_ns held exclusively. Wrapped under the newest pair and authenticated under the class's own key from now on; that it is unverified stays in its header. */
 static int take_in(struct hf_node *file)
 {
-    int failed = hf_file_ready(file);
-    if (failed)
-        return failed;
-    hf_dirty(file);
-    return hf_file_rewrap(file, HF_CLASS_UNLESS_OPEN);
+    struct hf_all_names all;
+    int failed = hf_all_names(file, &all);
+    pthread_rwlock_wrlock(&file->lock);
+    if (!failed)
+        failed = hf_file_ready(file);
+    if (!failed) {
+        hf_dirty(file);
+        failed = hf_file_rewrap(file, HF_CLASS_UNLESS_OPEN, &all);
+    }
+    pthread_rwlock_unlock(&file->lock);
+    hf_all_names_free(&all);
+    return failed;
 }
 
 int hf_spool_take(struct hf_node *file)
@@ -66,12 +75,13 @@ int hf_spool_take(struct hf_node *file)
     pthread_rwlock_wrlock(&hf_ns);
     pthread_rwlock_wrlock(&file->lock);
     int failed = file->kind == HF_NODE_FILE ? hf_file_bind(file) : 0;
+    bool has = !failed && hf_spool_has(file);
+    pthread_rwlock_unlock(&file->lock);
     int taken = failed;
-    if (!failed && hf_spool_has(file)) {
+    if (has) {
         failed = take_in(file);
         taken = failed ? failed : 1;
     }
-    pthread_rwlock_unlock(&file->lock);
     pthread_rwlock_unlock(&hf_ns);
     hf_node_idle(file);
     return taken;

@@ -25,9 +25,10 @@ struct hf_entry {
     struct stat attr;
 };
 
-struct hf_caller { /* whose request it is; umask is applied already */
+struct hf_caller { /* whose request it is; modes come without the umask taken off, which counts where the directory has no default list [PA-4] */
     uid_t uid;
     gid_t gid;
+    mode_t umask;
 };
 
 /* How the tree reaches the kernel's caches; serve.c sets it. Called without any lock of the tree held, never from a thread that serves requests. */
@@ -108,6 +109,8 @@ int hf_tree_statfs(struct statvfs *ret);
 ssize_t hf_tree_getxattr(uint64_t id, const char *name, void *value, size_t cap);
 ssize_t hf_tree_listxattr(uint64_t id, char *list, size_t cap);
 int hf_tree_setxattr(uint64_t id, const char *name, const void *value, size_t len, int flags);
+/* In flags: with system.posix_acl_access the set-group-id bit goes (the caller may not keep it). */
+#define HF_XATTR_KILL_SGID (1 << 30)
 int hf_tree_removexattr(uint64_t id, const char *name);
 
 /* What the kernel has kept back comes now. Never from a thread that serves requests. */
@@ -138,7 +141,7 @@ void hf_tree_counts(struct hf_tree_counts *ret);
 
 /* Makes an hf_tree_check, hf_tree_rotate or hf_tree_take_in that runs in another thread end soon, with -EINTR; nothing when none runs. */
 void hf_tree_stop(void);
-/* Re-keys every file of the class (0: all) to the current generation. progress may be NULL. -EMLINK: files with several names were left, the rest is done. */
+/* Re-keys every file of the class (0: all) to the current generation. progress may be NULL. -EIO: some could not be, the rest is done. */
 int hf_tree_rotate(unsigned class, void (*progress)(void *arg, uint64_t done, const char *what), void *arg, uint64_t *ret_files);
 /* [UO-8] Files that came before the first unlock wait to be taken in, and can be. */
 bool hf_tree_arrivals_due(void);

@@ -12,8 +12,7 @@
 #include "keys/wipe.h"
 #include "os/disk.h"
 
-/* The disk's attributes of a node. hf_ns held. */
-static int disk_stat(struct hf_node *node, struct stat *st)
+int hf_tree_disk_stat(struct hf_node *node, struct stat *st)
 {
     if (node->kind == HF_NODE_DIR) {
         int fd = hf_dir_use_fd(node);
@@ -69,7 +68,7 @@ int hf_tree_getattr(uint64_t id, struct stat *ret)
     int failed = hf_tree_enter(id, false, &node);
     if (failed)
         return failed;
-    failed = open_and_locked(node) ? -ENOKEY : disk_stat(node, ret);
+    failed = open_and_locked(node) ? -ENOKEY : hf_tree_disk_stat(node, ret);
     if (!failed)
         hf_node_attr(node, ret);
     hf_tree_leave();
@@ -145,7 +144,7 @@ static int set_dir(struct hf_node *dir, const struct stat *from, const struct st
     }
     int failed = dir->id == HF_TREE_ROOT ? 0 : hf_node_plain(dir, plain);
     if (!failed)
-        failed = hf_dir_record_next(dir, fd, dir->parent, plain, to, dir->dir.record.class, dir->dir.record.flags, &record);
+        failed = hf_dir_record_next(dir, fd, dir->parent, plain, to, dir->dir.record.class, dir->dir.record.flags, NULL, &record);
     if (!failed) {
         hf_dirty(NULL);
         failed = apply(fd, from, to);
@@ -181,7 +180,7 @@ static mode_t without_set_id(mode_t mode)
 static int set_owner_and_mode(struct hf_node *node, const struct stat *attr, unsigned set)
 {
     struct stat from, to;
-    int failed = disk_stat(node, &from);
+    int failed = hf_tree_disk_stat(node, &from);
     if (failed)
         return failed;
     to = from;
@@ -204,6 +203,12 @@ static int set_owner_and_mode(struct hf_node *node, const struct stat *attr, uns
     case HF_NODE_OTHER: break;
     }
     return set_other(node, &from, &to);
+}
+
+int hf_tree_set_mode(struct hf_node *node, mode_t mode)
+{
+    const struct stat attr = {.st_mode = mode};
+    return set_owner_and_mode(node, &attr, HF_SET_MODE);
 }
 
 static int set_times(struct hf_node *node, const struct stat *attr, unsigned set)
@@ -274,7 +279,7 @@ int hf_tree_setattr(uint64_t id, const struct stat *attr, unsigned set, struct s
     if (!failed && (set & (HF_SET_ATIME | HF_SET_MTIME)))
         failed = set_times(node, attr, set);
     if (!failed)
-        failed = disk_stat(node, ret);
+        failed = hf_tree_disk_stat(node, ret);
     if (!failed)
         hf_node_attr(node, ret);
     hf_tree_leave();

@@ -35,7 +35,7 @@ static enum hf_result make_root_record(struct hf_node *root, struct hf_error *er
             return hf_fail(error, HF_LOCKED, "this vault was never open yet: open it with its passcode first");
         failed = hf_disk->fstat(root->fd, &st);
         if (!failed)
-            failed = hf_dir_record_make(NULL, root->fd, HF_CLASS_AFTER_UNLOCK, "", &st, &record);
+            failed = hf_dir_record_make(NULL, root->fd, HF_CLASS_AFTER_UNLOCK, "", &st, NULL, &record, root->dir.digest);
         if (!failed)
             failed = hf_sync_whole(root->fd);
     }

@@ -6,6 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "format/acl.h"
+#include "fs/acl.h"
+#include "fs/bearer.h"
 #include "fs/closing.h"
 #include "fs/dirs.h"
 #include "fs/errno.h"
@@ -30,7 +33,7 @@ int hf_tree_enter(uint64_t id, bool exclusive, struct hf_node **ret)
     if (exclusive) {
         hf_settle_pace();
         pthread_rwlock_wrlock(&hf_ns);
-        int failed = hf_fresh_room();
+        int failed = hf_fresh_room(0);
         if (failed) {
             pthread_rwlock_unlock(&hf_ns);
             return failed;
@@ -202,19 +205,22 @@ static int answer(struct hf_node *node, int failed, struct hf_entry *ret)
 static int create_nameless(uint64_t parent, mode_t mode, const struct hf_caller *caller, struct hf_entry *ret)
 {
     struct hf_node *dir, *file = NULL;
+    struct hf_acl_birth acl = {.memory = NULL};
     struct stat st;
     int failed = hf_tree_enter(parent, true, &dir);
     if (failed)
         return failed;
     int dir_fd = hf_dir_use(dir);
-    int fd = dir_fd < 0 ? dir_fd : hf_disk->openat(dir_fd, ".", O_RDWR | O_TMPFILE, mode & 07777);
+    failed = dir_fd < 0 ? dir_fd : hf_acl_birth(dir, mode, caller->umask, &acl);
+    int fd = failed ? failed : hf_disk->openat(dir_fd, ".", O_RDWR | O_TMPFILE, acl.mode & 07777);
     failed = fd < 0 ? fd : give_to(fd, dir_fd, caller, &st);
     if (failed && fd >= 0)
         (void)hf_disk->close(fd);
     if (!failed) {
-        struct hf_file_birth birth = {.class = hf_dir_file_class(dir), .kind = HF_KIND_REGULAR, .mode = st.st_mode & 07777, .opened = true};
+        struct hf_file_birth birth = {.class = hf_dir_file_class(dir), .kind = HF_KIND_REGULAR, .mode = st.st_mode & 07777, .opened = true, .acl = acl.access};
         failed = hf_file_birth(fd, &birth, dir, NULL, NULL, &file);
     }
+    hf_acl_birth_end(&acl);
     if (!failed) {
         hf_node_unhash(file);
         hf_node_busy(file);
@@ -237,16 +243,30 @@ int hf_tree_create(uint64_t parent, const char *name, mode_t mode, int flags, co
     int failed = begin(parent, name, &dir, &dir_fd, &place);
     if (failed)
         return failed;
-    struct hf_file_birth birth = {.class = hf_dir_file_class(dir), .kind = HF_KIND_REGULAR, .opened = true};
-    failed = make_file(dir, dir_fd, name, &place, mode, caller, &birth, &file);
+    struct hf_acl_birth acl;
+    failed = hf_acl_birth(dir, mode, caller->umask, &acl);
+    if (!failed) {
+        struct hf_file_birth birth = {.class = hf_dir_file_class(dir), .kind = HF_KIND_REGULAR, .opened = true, .acl = acl.access};
+        failed = make_file(dir, dir_fd, name, &place, acl.mode, caller, &birth, &file);
+    }
+    hf_acl_birth_end(&acl);
     if (!failed)
         failed = answer(file, 0, ret);
     end(dir, dir_fd, &place, failed);
     return failed;
 }
 
-/* What has no descriptor to change its owner by: a device, FIFO, socket or symlink that was just made. Where that fails it goes again. */
-static int give_by_name(struct hf_node *dir, int dir_fd, const char *name, struct hf_place *place, const struct hf_caller *caller, struct hf_entry *ret)
+/* [PA-5] A plain user's filesystem has no place for it: then nobody gets more than without. */
+static int give_list(struct hf_node *dir, int dir_fd, const struct hf_place *place, struct hf_span acl)
+{
+    int failed = hf_bearer_birth_other(dir, dir_fd, place->backing, HF_ACL_ACCESS_NAME, acl);
+    if (failed != -EPERM && failed != -EOPNOTSUPP)
+        return failed;
+    return hf_disk->fchmodat(dir_fd, place->backing, hf_acl_mode_without(acl, place->st.st_mode) & 07777);
+}
+
+/* What has no descriptor to change its owner by: a device, FIFO, socket or symlink that was just made; acl: its access list, or NULL. Where that fails it goes again. */
+static int give_by_name(struct hf_node *dir, int dir_fd, const char *name, struct hf_place *place, const struct hf_caller *caller, struct hf_span acl, struct hf_entry *ret)
 {
     struct stat up;
     int failed = hf_disk->fstat(dir_fd, &up);
@@ -256,6 +276,8 @@ static int give_by_name(struct hf_node *dir, int dir_fd, const char *name, struc
         failed = hf_disk->fchownat(dir_fd, place->backing, caller->uid, up.st_mode & S_ISGID ? (gid_t)-1 : caller->gid);
     if (!failed && geteuid() == 0 && !S_ISLNK(place->st.st_mode) && place->st.st_mode & (S_ISUID | S_ISGID)) /* which the change of owner took */
         failed = hf_disk->fchmodat(dir_fd, place->backing, place->st.st_mode & 07777);
+    if (!failed && acl.data)
+        failed = give_list(dir, dir_fd, place, acl);
     if (!failed)
         failed = hf_disk->fstatat(dir_fd, place->backing, &place->st);
     if (!failed)
@@ -281,35 +303,50 @@ int hf_tree_mknod(uint64_t parent, const char *name, mode_t mode, dev_t rdev, co
     int failed = begin(parent, name, &dir, &dir_fd, &place);
     if (failed)
         return failed;
-    if (S_ISREG(mode)) {
-        struct hf_file_birth birth = {.class = hf_dir_file_class(dir), .kind = HF_KIND_REGULAR};
-        failed = make_file(dir, dir_fd, name, &place, mode, caller, &birth, &file);
+    struct hf_acl_birth acl;
+    failed = hf_acl_birth(dir, mode, caller->umask, &acl);
+    if (!failed && S_ISREG(mode)) {
+        struct hf_file_birth birth = {.class = hf_dir_file_class(dir), .kind = HF_KIND_REGULAR, .acl = acl.access};
+        failed = make_file(dir, dir_fd, name, &place, acl.mode, caller, &birth, &file);
         if (!failed) {
             hf_node_ref(file);
             failed = answer(file, 0, ret);
         }
-    } else {
-        failed = hf_disk->mknodat(dir_fd, place.backing, mode, rdev);
+    } else if (!failed) {
+        failed = hf_disk->mknodat(dir_fd, place.backing, acl.mode, rdev);
         if (!failed)
-            failed = give_by_name(dir, dir_fd, name, &place, caller, ret);
+            failed = give_by_name(dir, dir_fd, name, &place, caller, acl.access, ret);
         if (!failed)
             hf_fresh_put_other(dir, place.backing, place.always, &place.st);
     }
+    hf_acl_birth_end(&acl);
     end(dir, dir_fd, &place, failed);
     made(file);
     return failed;
 }
 
-static int make_dir(struct hf_node *dir, int dir_fd, const char *name, struct hf_place *place, mode_t mode, const struct hf_caller *caller, struct hf_node **ret)
+static void bear(struct hf_dir_birth *birth, const char *name, struct hf_span value)
+{
+    if (!value.data)
+        return;
+    birth->names[birth->attributes] = name;
+    birth->values[birth->attributes++] = value;
+}
+
+static int make_dir(struct hf_node *dir, int dir_fd, const char *name, struct hf_place *place, const struct hf_acl_birth *acl, const struct hf_caller *caller, struct hf_node **ret)
 {
     struct hf_dir_record record;
-    int failed = hf_disk->mkdirat(dir_fd, place->backing, mode & 07777);
+    struct hf_dir_birth birth = {0};
+    uint8_t digest[32];
+    bear(&birth, HF_ACL_ACCESS_NAME, acl->access);
+    bear(&birth, HF_ACL_DEFAULT_NAME, acl->fallback);
+    int failed = hf_disk->mkdirat(dir_fd, place->backing, acl->mode & 07777);
     if (failed)
         return failed;
     int fd = hf_open_lent(dir_fd, place->backing, O_RDONLY | O_DIRECTORY);
     failed = fd < 0 ? fd : give_to(fd, dir_fd, caller, &place->st);
     if (!failed)
-        failed = hf_dir_record_make(dir, fd, hf_dir_class(dir), name, &place->st, &record);
+        failed = hf_dir_record_make(dir, fd, hf_dir_class(dir), name, &place->st, &birth, &record, digest);
     struct hf_node *node = failed ? NULL : hf_node_get(&place->st, dir, place->backing, false);
     if (!failed && !node)
         failed = -ENOMEM;
@@ -324,6 +361,7 @@ static int make_dir(struct hf_node *dir, int dir_fd, const char *name, struct hf
     pthread_mutex_lock(&node->dir.lock);
     node->fd = fd;
     node->dir.record = record;
+    memcpy(node->dir.digest, digest, sizeof digest);
     node->dir.loaded = true;
     node->class = record.class;
     node->unsynced = true;
@@ -342,7 +380,11 @@ int hf_tree_mkdir(uint64_t parent, const char *name, mode_t mode, const struct h
     int failed = begin(parent, name, &dir, &dir_fd, &place);
     if (failed)
         return failed;
-    failed = make_dir(dir, dir_fd, name, &place, mode, caller, &node);
+    struct hf_acl_birth acl;
+    failed = hf_acl_birth(dir, S_IFDIR | mode, caller->umask, &acl);
+    if (!failed)
+        failed = make_dir(dir, dir_fd, name, &place, &acl, caller, &node);
+    hf_acl_birth_end(&acl);
     if (!failed)
         failed = answer(node, 0, ret);
     end(dir, dir_fd, &place, failed);
@@ -377,7 +419,7 @@ int hf_tree_symlink(uint64_t parent, const char *name, const char *target, const
         if (!failed)
             hf_fresh_put_link(dir, place.backing, place.always, sealed, strlen(sealed));
         if (!failed)
-            failed = give_by_name(dir, dir_fd, name, &place, caller, ret);
+            failed = give_by_name(dir, dir_fd, name, &place, caller, HF_SPAN(NULL, 0), ret);
     }
     end(dir, dir_fd, &place, failed);
     made(file);

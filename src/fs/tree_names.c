@@ -19,6 +19,7 @@
 #include "fs/settle.h"
 #include "fs/sync.h"
 #include "fs/treepart.h"
+#include "fs/xattrs.h"
 #include "keys/wipe.h"
 #include "os/disk.h"
 #include "os/random.h"
@@ -263,7 +264,7 @@ static int mover_prepare_dir(struct mover *mover)
     int failed = hf_disk->fstat(mover->dir_fd, &st);
     if (!failed)
         failed = hf_dir_record_next(dir, mover->dir_fd, mover->to_dir, mover->to_name, &st, dir->dir.record.class, dir->dir.record.flags,
-                                    &mover->record);
+                                    NULL, &mover->record);
     mover->next = !failed;
     return failed;
 }
@@ -355,6 +356,8 @@ static int move_link(struct side *from, struct side *to, const char *backing, un
     const struct timespec times[2] = {from->place.st.st_atim, from->place.st.st_mtim};
     if (geteuid() == 0)
         failed = hf_disk->fchownat(to->fd, temporary, from->place.st.st_uid, from->place.st.st_gid);
+    if (!failed)
+        failed = hf_xattr_move_link(from->fd, from->place.backing, to->fd, temporary);
     if (!failed)
         failed = hf_disk->utimensat(to->fd, temporary, times);
     if (!failed)

@@ -6,11 +6,13 @@
 #include <string.h>
 
 #include "fs/accept.h"
+#include "fs/allnames.h"
 #include "fs/dirs.h"
 #include "fs/errno.h"
 #include "fs/files.h"
 #include "fs/fresh.h"
 #include "fs/keyring.h"
+#include "fs/rekey.h"
 #include "fs/settle.h"
 #include "fs/spool.h"
 #include "fs/treepart.h"
@@ -18,14 +20,17 @@
 #include "keys/wipe.h"
 #include "os/disk.h"
 
+enum { LINKED = 1024 };
+
 struct walk {
-    void (*visit)(struct walk *walk, struct hf_entry *entry, const char *path);
+    void (*visit)(struct walk *walk, uint64_t parent, const char *name, struct hf_entry *entry, const char *path);
     void (*finding)(void *arg, const char *path, const char *what);
     void (*progress)(void *arg, uint64_t done, const char *what);
     void *arg;
     unsigned class;
     bool arrivals; /* only where files can have come before the first unlock: below directories of class always */
-    uint64_t objects, files, findings, left; /* left: has several names, not re-keyed */
+    uint64_t objects, files, findings, left;
+    struct linked *linked[LINKED]; /* by inode */
     uint8_t *buffer;
 };
 
@@ -144,7 +149,7 @@ static void walk_entry(struct walk *walk, uint64_t parent, const char *name, con
         if (S_ISDIR(entry.attr.st_mode))
             walk_dir(walk, entry.id, below);
         else
-            walk->visit(walk, &entry, below);
+            walk->visit(walk, parent, name, &entry, below);
         hf_tree_forget(entry.id, 1);
     }
     wipe_and_free(below, len);
@@ -212,8 +217,9 @@ static void check_file(struct walk *walk, struct hf_entry *entry, const char *pa
     check_attributes(walk, entry->id, path);
 }
 
-static void check_entry(struct walk *walk, struct hf_entry *entry, const char *path)
+static void check_entry(struct walk *walk, uint64_t parent, const char *name, struct hf_entry *entry, const char *path)
 {
+    (void)parent, (void)name;
     char target[4096];
     if (S_ISREG(entry->attr.st_mode))
         check_file(walk, entry, path);
@@ -241,26 +247,120 @@ int hf_tree_check(void (*finding)(void *arg, const char *path, const char *what)
 
 /* --- rotate --- */
 
-static void rotate_entry(struct walk *walk, struct hf_entry *entry, const char *path)
+/* A file with several names, of which some were met: looking for them in the whole tree, for each such file, would take too long. */
+struct linked {
+    struct linked *next;
+    struct hf_node *file; /* a reference */
+    struct hf_all_names names;
+};
+
+static bool is_due(const struct walk *walk, const struct hf_node *file)
+{
+    return (walk->class == 0 || file->class == walk->class) && file->content->header.class_generation != hf_keyring_generation(file->class);
+}
+
+static int rewrap(struct hf_node *file, const struct hf_all_names *known)
+{
+    struct hf_all_names all;
+    int failed = hf_all_names_known(file, known, &all);
+    pthread_rwlock_wrlock(&file->lock);
+    if (!failed)
+        failed = hf_file_ready(file);
+    if (!failed) {
+        hf_dirty(file);
+        failed = hf_file_rewrap(file, file->class, &all);
+    }
+    pthread_rwlock_unlock(&file->lock);
+    hf_all_names_free(&all);
+    return failed;
+}
+
+/* hf_ns held exclusively. One more name of it: NULL when there are others still to come. */
+static struct linked *met(struct walk *walk, struct hf_node *file, uint64_t parent, const char *name, nlink_t links)
+{
+    struct linked **at = &walk->linked[file->ino % LINKED];
+    while (*at && (*at)->file != file)
+        at = &(*at)->next;
+    struct linked *linked = *at;
+    if (!linked && (linked = calloc(1, sizeof *linked)) == NULL)
+        return NULL;
+    if (!linked->file) {
+        linked->file = file;
+        hf_node_ref(file);
+        *at = linked;
+    }
+    if (hf_all_names_add(&linked->names, hf_node_of(parent), "", name) != 0 || linked->names.count < links)
+        return NULL;
+    *at = linked->next;
+    return linked;
+}
+
+static void linked_free(struct linked *linked)
+{
+    hf_all_names_free(&linked->names);
+    hf_node_unref(linked->file);
+    free(linked);
+}
+
+static void count(struct walk *walk, bool due, int failed, const char *path)
+{
+    walk->files += due && !failed;
+    walk->findings += failed != 0;
+    if (walk->progress)
+        walk->progress(walk->arg, walk->files, path);
+}
+
+static void rotate_entry(struct walk *walk, uint64_t parent, const char *name, struct hf_entry *entry, const char *path)
 {
     struct hf_node *file = hf_node_of(entry->id);
+    const struct hf_all_names none = {.count = 0};
+    struct linked *linked = NULL;
     if (!S_ISREG(entry->attr.st_mode) && file->kind != HF_NODE_LONG_LINK)
         return;
     pthread_rwlock_wrlock(&hf_ns);
     pthread_rwlock_wrlock(&file->lock);
     int failed = hf_file_ready(file);
-    if (!failed && (walk->class == 0 || file->class == walk->class) && file->content->header.class_generation != hf_keyring_generation(file->class)) {
-        hf_dirty(file);
-        failed = hf_file_rewrap(file, file->class);
-        walk->files += failed ? 0 : 1;
-    }
+    bool due = !failed && is_due(walk, file);
     pthread_rwlock_unlock(&file->lock);
+    if (due && entry->attr.st_nlink > 1) {
+        linked = met(walk, file, parent, name, entry->attr.st_nlink);
+        due = linked != NULL;
+    }
+    if (due)
+        failed = rewrap(file, linked ? &linked->names : &none);
+    pthread_rwlock_unlock(&hf_ns);
+    if (linked)
+        linked_free(linked);
+    hf_node_idle(file);
+    count(walk, due, failed, path);
+}
+
+/* A file whose names changed during the walk. */
+static void rotate_late(struct walk *walk, struct linked *linked)
+{
+    struct hf_node *file = linked->file;
+    pthread_rwlock_wrlock(&hf_ns);
+    pthread_rwlock_wrlock(&file->lock);
+    int failed = file->unlinked ? 0 : hf_file_ready(file);
+    bool due = !failed && !file->unlinked && is_due(walk, file) && !atomic_load(&stopped);
+    pthread_rwlock_unlock(&file->lock);
+    if (due)
+        failed = rewrap(file, &linked->names);
     pthread_rwlock_unlock(&hf_ns);
     hf_node_idle(file);
-    walk->left += failed == -EMLINK;
-    walk->findings += failed && failed != -EMLINK;
-    if (walk->progress)
-        walk->progress(walk->arg, walk->files, path);
+    count(walk, due, failed, "");
+    linked_free(linked);
+}
+
+static void rotate_rest(struct walk *walk)
+{
+    for (size_t i = 0; i < LINKED; i++) {
+        while (walk->linked[i]) {
+            struct linked *linked = walk->linked[i];
+            walk->linked[i] = linked->next;
+            rotate_late(walk, linked);
+        }
+    }
 }
 
 int hf_tree_rotate(unsigned class, void (*progress)(void *arg, uint64_t done, const char *what), void *arg, uint64_t *ret_files)
@@ -272,17 +372,18 @@ int hf_tree_rotate(unsigned class, void (*progress)(void *arg, uint64_t done, co
     enum hf_result result = hf_keyring_refresh();
     if (result == HF_OK)
         walk_dir(&walk, HF_TREE_ROOT, "");
+    rotate_rest(&walk);
     wipe_and_free(walk.buffer, HF_MAX_IO);
     *ret_files = walk.files;
     int failed = result == HF_OK ? hf_tree_settle() : -hf_errno(result);
-    return failed ? failed : atomic_load(&stopped) ? -EINTR : walk.findings ? -EIO : walk.left ? -EMLINK : 0;
+    return failed ? failed : atomic_load(&stopped) ? -EINTR : walk.findings ? -EIO : 0;
 }
 
 /* --- what came before the first unlock --- */
 
-static void take_in_entry(struct walk *walk, struct hf_entry *entry, const char *path)
+static void take_in_entry(struct walk *walk, uint64_t parent, const char *name, struct hf_entry *entry, const char *path)
 {
-    (void)path;
+    (void)parent, (void)name, (void)path;
     if (!S_ISREG(entry->attr.st_mode))
         return;
     int taken = hf_spool_take(hf_node_of(entry->id));

@@ -234,6 +234,41 @@ static ssize_t kernel_flistxattr(int fd, char *list, size_t cap)
     return RETRIED(flistxattr(fd, list, cap));
 }
 
+/* Linux has calls of their own for this since 6.13 alone; through /proc it works everywhere. */
+struct at_path {
+    char text[32 + NAME_MAX];
+};
+
+static const char *at_path(struct at_path *path, int dir, const char *name)
+{
+    int len = snprintf(path->text, sizeof path->text, "/proc/self/fd/%d/%s", dir, name);
+    return len > 0 && (size_t)len < sizeof path->text ? path->text : "";
+}
+
+static ssize_t kernel_getxattrat(int dir, const char *name, const char *attribute, void *value, size_t cap)
+{
+    struct at_path path = {.text = ""};
+    return RETRIED(lgetxattr(at_path(&path, dir, name), attribute, value, cap));
+}
+
+static int kernel_setxattrat(int dir, const char *name, const char *attribute, const void *value, size_t len, int flags)
+{
+    struct at_path path = {.text = ""};
+    return (int)RETRIED(lsetxattr(at_path(&path, dir, name), attribute, value, len, flags));
+}
+
+static int kernel_removexattrat(int dir, const char *name, const char *attribute)
+{
+    struct at_path path = {.text = ""};
+    return (int)RETRIED(lremovexattr(at_path(&path, dir, name), attribute));
+}
+
+static ssize_t kernel_listxattrat(int dir, const char *name, char *list, size_t cap)
+{
+    struct at_path path = {.text = ""};
+    return RETRIED(llistxattr(at_path(&path, dir, name), list, cap));
+}
+
 static ssize_t kernel_getdents(int fd, void *buffer, size_t cap)
 {
     return RETRIED(syscall(SYS_getdents64, fd, buffer, cap < INT_MAX ? cap : INT_MAX));
@@ -279,6 +314,10 @@ const struct hf_disk_ops hf_disk_kernel = {
     .fsetxattr = kernel_fsetxattr,
     .fremovexattr = kernel_fremovexattr,
     .flistxattr = kernel_flistxattr,
+    .getxattrat = kernel_getxattrat,
+    .setxattrat = kernel_setxattrat,
+    .removexattrat = kernel_removexattrat,
+    .listxattrat = kernel_listxattrat,
     .getdents = kernel_getdents,
     .seekdir = kernel_seekdir,
 };

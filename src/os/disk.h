@@ -48,6 +48,11 @@ struct hf_disk_ops {
     int (*fsetxattr)(int fd, const char *name, const void *value, size_t len, int flags);
     int (*fremovexattr)(int fd, const char *name);
     ssize_t (*flistxattr)(int fd, char *list, size_t cap);
+    /* The same of what can't be opened (a symlink, FIFO, socket or device); never follow a symlink. */
+    ssize_t (*getxattrat)(int dir, const char *name, const char *attribute, void *value, size_t cap);
+    int (*setxattrat)(int dir, const char *name, const char *attribute, const void *value, size_t len, int flags);
+    int (*removexattrat)(int dir, const char *name, const char *attribute);
+    ssize_t (*listxattrat)(int dir, const char *name, char *list, size_t cap);
     /* Reads raw directory entries (struct linux_dirent64 layout) from the descriptor's position; 0 at the end. */
     ssize_t (*getdents)(int fd, void *buffer, size_t cap);
     /* Sets a directory descriptor's position: 0, or a d_off that getdents gave. */

@@ -215,7 +215,7 @@ def recovery():
     open_(3, PIN)
     open_(0, NEW)
     same("after the recovery")
-    for cls in ("complete", "always"):  # after-unlock has a file of several names, which keeps its key
+    for cls in ("complete", "always", "after-unlock"):
         expect(0, "rotate", vault, "--class", cls)
     same("after rotation to the new class keys")
     expect(0, "check", vault, "--passcode-fd", "0", lines=[NEW])

@@ -56,7 +56,6 @@ def while_locked():
     check(get(v.path("board")) == b"always here" and get(before) == BLOCK and get(f"{box}/sub/new") == BLOCK * 5, "after the unlock all is there")
     check(get(kept)[5000:5005] == b"later" and all(get(f"{box}/mail{i}") == b"message %d" % i * 100 for i in range(19)), "all of it")
     v.must("check", v.vault)
-    os.unlink(f"{box}/mail18b")  # a rotation leaves files with several names under their old key, and says so
     v.must("rotate", v.vault, "--class", "unless-open")
     check(get(f"{box}/sub/new") == BLOCK * 5, "[UO-4] readable after a rotation")
     v.lock()

@@ -555,6 +555,33 @@ static ssize_t op_flistxattr(int fd, char *list, size_t cap)
     return (ssize_t)total;
 }
 
+/* Attributes of what has no descriptor: as where the filesystem is not root's, which has none of them. */
+static ssize_t op_getxattrat(int dir, const char *name, const char *attribute, void *value, size_t cap)
+{
+    (void)dir, (void)name, (void)attribute, (void)value, (void)cap;
+    FAILS(false);
+    return -ENODATA;
+}
+
+static int op_setxattrat(int dir, const char *name, const char *attribute, const void *value, size_t len, int flags)
+{
+    (void)dir, (void)name, (void)attribute, (void)value, (void)len, (void)flags;
+    FAILS(false);
+    return -EPERM;
+}
+
+static int op_removexattrat(int dir, const char *name, const char *attribute)
+{
+    return (int)op_getxattrat(dir, name, attribute, NULL, 0);
+}
+
+static ssize_t op_listxattrat(int dir, const char *name, char *list, size_t cap)
+{
+    (void)dir, (void)name, (void)list, (void)cap;
+    FAILS(false);
+    return 0;
+}
+
 static ssize_t op_getdents(int fd, void *buffer, size_t cap)
 {
     const struct disk_inode *dir = inode_of(fd);
@@ -594,4 +621,5 @@ const struct hf_disk_ops disk_ops = {
     .fstatvfs = op_fstatvfs, .mkdirat = op_mkdirat, .mknodat = op_mknodat, .symlinkat = op_symlinkat, .readlinkat = op_readlinkat, .linkat = op_linkat,
     .link_fd = op_link_fd, .unlinkat = op_unlinkat, .renameat2 = op_renameat2, .fchmod = op_fchmod, .fchmodat = op_fchmodat, .fchown = op_fchown,
     .fchownat = op_fchownat, .futimens = op_futimens, .utimensat = op_utimensat, .fgetxattr = op_fgetxattr, .fsetxattr = op_fsetxattr,
-    .fremovexattr = op_fremovexattr, .flistxattr = op_flistxattr, .getdents = op_getdents, .seekdir = op_seekdir};
+    .fremovexattr = op_fremovexattr, .flistxattr = op_flistxattr, .getxattrat = op_getxattrat, .setxattrat = op_setxattrat,
+    .removexattrat = op_removexattrat, .listxattrat = op_listxattrat, .getdents = op_getdents, .seekdir = op_seekdir};

@@ -17,7 +17,7 @@ static uint64_t seed = 1;
 const struct hf_caller *model_me(void)
 {
     static struct hf_caller caller;
-    caller = (struct hf_caller){geteuid(), getegid()};
+    caller = (struct hf_caller){.uid = geteuid(), .gid = getegid()};
     return &caller;
 }
 

@@ -233,5 +233,35 @@ static void metadata(void)
     work_fsyncdir(ROOT);
 }
 
-const struct work works[] = {{"appends", appends}, {"database", database}, {"directories", directories}, {"metadata", metadata}, {"mixed", mixed}};
+/* [CR-17] A file with several names gets another key: all of them, whatever happens between. */
+static void names(void)
+{
+    char name[16];
+    work_mkdir(ROOT, "d");
+    work_create(ROOT, "one");
+    work_write(ROOT, "one", 0, 9000);
+    work_fsync(ROOT, "one");
+    int d = work_object(ROOT, "d");
+    if (d == NONE)
+        return;
+    work_link(ROOT, "one", ROOT, "two");
+    work_link(ROOT, "one", d, "three");
+    work_fsyncdir(ROOT);
+    work_protect(ROOT, "two", "complete");
+    work_write(d, "three", 100, 300);
+    work_fsync(d, "three");
+    work_rename(ROOT, "two", d, "four", 0);
+    work_protect(d, "four", "after-unlock");
+    for (unsigned i = 0; i < 8; i++) { /* more than a header has place for */
+        (void)snprintf(name, sizeof name, "n%u", i);
+        work_link(d, "three", d, name);
+    }
+    work_settle();
+    work_protect(ROOT, "one", "always");
+    work_protect(d, "n1", "complete");
+    work_unlink(ROOT, "one");
+    work_settle();
+}
+
+const struct work works[] = {{"appends", appends}, {"database", database}, {"directories", directories}, {"metadata", metadata}, {"mixed", mixed}, {"names", names}};
 const unsigned work_count = sizeof works / sizeof works[0];

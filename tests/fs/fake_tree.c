@@ -108,7 +108,7 @@ static int make(uint64_t parent, const char *text, mode_t mode, dev_t rdev, cons
     if (status == 0 && *find(get(parent), text))
         status = -EEXIST;
     if (status == 0) {
-        uint64_t id = new_node(mode, rdev, who);
+        uint64_t id = new_node(S_ISLNK(mode) ? mode : mode & ~who->umask, rdev, who);
         nodes[id]->parent = parent;
         add_name(get(parent), text, id);
         if (S_ISDIR(mode))
@@ -128,7 +128,7 @@ enum hf_result hf_tree_start(int root_fd, void *map, const struct hf_tree_kernel
     if (fstat(root_fd, &st) < 0)
         return hf_fail(error, HF_IO, "no root");
     kernel = calls;
-    (void)new_node(S_IFDIR | 0755, 0, &(struct hf_caller){0, 0});
+    (void)new_node(S_IFDIR | 0755, 0, &(struct hf_caller){.umask = 0});
     nodes[HF_TREE_ROOT]->parent = HF_TREE_ROOT;
     return HF_OK;
 }

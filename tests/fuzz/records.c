@@ -1,5 +1,6 @@
-/* The small formats: directory record, evidence, head, index header and records, policy, measure, base64url; the first byte says which. Each encodes to the bytes it came from. */
+/* The small formats: directory record, evidence, head, index header and records, policy, measure, base64url, access control list; the first byte says which. Each encodes to the bytes it came from. */
 #include "base/base64url.h"
+#include "format/acl.h"
 #include "format/dirrecord.h"
 #include "format/evidence.h"
 #include "format/head.h"
@@ -8,7 +9,7 @@
 #include "format/policy.h"
 #include "fuzz.h"
 
-enum { DIR, EVIDENCE, HEAD, INDEX_HEADER, INDEX_RECORD, POLICY, MEASURE, BASE64, SETTINGS };
+enum { DIR, EVIDENCE, HEAD, INDEX_HEADER, INDEX_RECORD, POLICY, MEASURE, BASE64, SETTINGS, LIST };
 
 void fuzz_start(void)
 {
@@ -123,6 +124,23 @@ static bool settings(struct hf_span in)
     return list || result == HF_OK || sentence;
 }
 
+/* A sound list stays one, and says what the mode says. */
+static bool list(struct hf_span in)
+{
+    static uint8_t copy[FUZZ_MAX];
+    uint32_t mode = 0, narrowed = 0754;
+    if (hf_acl_check(in) != HF_OK)
+        return false;
+    memcpy(copy, in.data, in.len);
+    bool all = hf_acl_is_mode(in, &mode);
+    FUZZ_PROMISE(mode <= 0777);
+    hf_acl_put_mode(copy, in.len, mode);
+    FUZZ_PROMISE(memcmp(copy, in.data, in.len) == 0);
+    FUZZ_PROMISE(hf_acl_inherit(copy, in.len, &narrowed) == all && narrowed == (mode & 0754) && hf_acl_check(HF_SPAN(copy, in.len)) == HF_OK);
+    FUZZ_PROMISE((hf_acl_mode_without(in, 0777) & ~070u) == 0707);
+    return true;
+}
+
 bool fuzz_one(const uint8_t *data, size_t len)
 {
     uint8_t again[HF_INDEX_HEADER_LEN + HF_DIR_RECORD_TEXT_LEN + 1];
@@ -154,6 +172,7 @@ bool fuzz_one(const uint8_t *data, size_t len)
     case MEASURE: return measure(in);
     case BASE64: return base64(in);
     case SETTINGS: return settings(in);
+    case LIST: return list(in);
     default: return false;
     }
 }
@@ -222,6 +241,11 @@ size_t fuzz_seed(unsigned number, uint8_t *out)
         (void)snprintf(words, sizeof words, "# a comment\n7:sha256%s, 11%s\r\n\n15%s", value, value, value);
         return text(out, SETTINGS, words);
     case 12: return text(out, SETTINGS, "the owl flies \xe2\x82\xac at \xf0\x9f\xa6\x89 night");
+    case 13: {
+        static const uint8_t entries[] = {2, 0, 0, 0, 1, 0, 7, 0, 255, 255, 255, 255, 2, 0, 5, 0, 1, 0, 0, 0, 4, 0, 5, 0, 255, 255, 255, 255,
+                                          16, 0, 7, 0, 255, 255, 255, 255, 32, 0, 1, 0, 255, 255, 255, 255};
+        return put(out, LIST, entries, sizeof entries);
+    }
     default: return 0;
     }
 }
@@ -229,6 +253,6 @@ size_t fuzz_seed(unsigned number, uint8_t *out)
 size_t fuzz_mend(uint8_t *data, size_t len)
 {
     if (len > 0)
-        data[0] %= SETTINGS + 1;
+        data[0] %= LIST + 1;
     return len;
 }

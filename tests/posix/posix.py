@@ -4,7 +4,7 @@ As root also as other users, on a mount with --allow-other. posix.py BUILD [TABL
 import os, sys
 
 from posixkit import ROOT, remove, tables
-import nametables, permtables, timetables  # they register their tables
+import acltables, nametables, permtables, timetables  # they register their tables
 import verdict
 from vaultkit import Vault, check, finish, skip
 

@@ -5,6 +5,7 @@
 #include "base/writer.h"
 #include "check.h"
 #include "crypto/argon.h"
+#include "format/acl.h"
 #include "format/class.h"
 #include "format/content.h"
 #include "format/dirrecord.h"
@@ -454,6 +455,85 @@ TEST(evidence_flips_and_lengths)
         hf_evidence_add(&evidence, HF_EVIDENCE_ATTR, (const uint8_t[16]){(uint8_t)i}, 100);
     CHECK(evidence.count == HF_EVIDENCE_MAX && evidence.entries[0].kind == HF_EVIDENCE_NAME); /* many attributes push out no name */
     CHECK_INT(evidence.entries[31].tag[0], 99);
+}
+
+/* --- access control lists --- */
+
+static size_t put_entry(uint8_t *acl, size_t len, unsigned tag, unsigned permissions, uint32_t id)
+{
+    uint8_t entry[HF_ACL_ENTRY_LEN] = {(uint8_t)tag, (uint8_t)(tag >> 8), (uint8_t)permissions, 0, (uint8_t)id, (uint8_t)(id >> 8), (uint8_t)(id >> 16), (uint8_t)(id >> 24)};
+    memcpy(acl + len, entry, sizeof entry);
+    return len + sizeof entry;
+}
+
+/* owner 7, user 61002 5, group 6, group 9 4, mask m, others 1 */
+static size_t full_list(uint8_t *acl, unsigned mask)
+{
+    memcpy(acl, (const uint8_t[4]){2}, 4);
+    size_t len = put_entry(acl, 4, HF_ACL_OWNER, 7, UINT32_MAX);
+    len = put_entry(acl, len, HF_ACL_USER, 5, 61002);
+    len = put_entry(acl, len, HF_ACL_GROUP, 6, UINT32_MAX);
+    len = put_entry(acl, len, HF_ACL_NAMED_GROUP, 4, 9);
+    len = put_entry(acl, len, HF_ACL_MASK, mask, UINT32_MAX);
+    return put_entry(acl, len, HF_ACL_OTHER, 1, UINT32_MAX);
+}
+
+/* [PA-1] Each entry left out, doubled, out of order or out of range, but for what may be so. */
+TEST(lists_are_checked)
+{
+    uint8_t good[64], bad[80];
+    size_t len = full_list(good, 7);
+    CHECK_INT(hf_acl_check(HF_SPAN(good, len)), HF_OK);
+    for (size_t cut = 0; cut < len; cut++)
+        CHECK_INT(hf_acl_check(HF_SPAN(good, cut)), HF_DAMAGED);
+    for (size_t i = 0; i < 6; i++) {
+        bool named = i == 1 || i == 3;
+        size_t at = 4 + i * HF_ACL_ENTRY_LEN;
+        memcpy(bad, good, at);
+        memcpy(bad + at, good + at + HF_ACL_ENTRY_LEN, len - at - HF_ACL_ENTRY_LEN);
+        CHECK_INT(hf_acl_check(HF_SPAN(bad, len - HF_ACL_ENTRY_LEN)), named ? HF_OK : HF_DAMAGED);
+        memcpy(bad, good, at + HF_ACL_ENTRY_LEN);
+        memcpy(bad + at + HF_ACL_ENTRY_LEN, good + at, len - at);
+        CHECK_INT(hf_acl_check(HF_SPAN(bad, len + HF_ACL_ENTRY_LEN)), named ? HF_OK : HF_DAMAGED);
+        memcpy(bad, good, len);
+        bad[at] = 64;
+        CHECK_INT(hf_acl_check(HF_SPAN(bad, len)), HF_DAMAGED);
+        memcpy(bad, good, len);
+        bad[at + 2] = 8;
+        CHECK_INT(hf_acl_check(HF_SPAN(bad, len)), HF_DAMAGED);
+    }
+    bad[0] = 1;
+    CHECK_INT(hf_acl_check(HF_SPAN(bad, len)), HF_DAMAGED);
+}
+
+/* [PA-2] [PA-4] [PA-5] What a list and a mode make of each other. */
+TEST(lists_and_modes)
+{
+    uint8_t acl[64];
+    size_t len = full_list(acl, 3);
+    uint32_t mode = 0;
+    CHECK(!hf_acl_is_mode(HF_SPAN(acl, len), &mode));
+    CHECK_INT(mode, 0731);
+    hf_acl_put_mode(acl, len, 0100640);
+    CHECK_INT(hf_acl_check(HF_SPAN(acl, len)), HF_OK);
+    CHECK(!hf_acl_is_mode(HF_SPAN(acl, len), &mode));
+    CHECK_INT(mode, 0640);
+    CHECK(acl[4 + 2 * HF_ACL_ENTRY_LEN + 2] == 6 && acl[4 + HF_ACL_ENTRY_LEN + 2] == 5); /* group and names keep theirs */
+
+    len = full_list(acl, 7);
+    mode = 0104666;
+    CHECK(!hf_acl_inherit(acl, len, &mode));
+    CHECK_INT(mode, 0104660); /* others had 1, not 4 or 2 */
+    CHECK_INT(hf_acl_mode_without(HF_SPAN(acl, len), 0675), 0665); /* the group has 6 */
+
+    memcpy(acl, (const uint8_t[4]){2}, 4);
+    len = put_entry(acl, 4, HF_ACL_OWNER, 6, UINT32_MAX);
+    len = put_entry(acl, len, HF_ACL_GROUP, 4, UINT32_MAX);
+    len = put_entry(acl, len, HF_ACL_OTHER, 0, UINT32_MAX);
+    CHECK_INT(hf_acl_check(HF_SPAN(acl, len)), HF_OK);
+    mode = 040777;
+    CHECK(hf_acl_inherit(acl, len, &mode)); /* the mode says all of it */
+    CHECK_INT(mode, 040640);
 }
 
 CHECK_MAIN()

@@ -11,7 +11,7 @@
 #include "os/disk.h"
 #include "os/secret.h"
 
-static const uint8_t dir_a[16] = {1}, dir_b[16] = {2}, file_id[16] = {3};
+static const uint8_t none[32], dir_a[16] = {1}, dir_b[16] = {2}, file_id[16] = {3};
 
 /* One side record, as the directory would hold it. */
 static char record_name[HF_BACKING_MAX + 1], record_target[400];
@@ -147,21 +147,25 @@ TEST(links_are_bound_to_their_place)
 TEST(bindings_depend_on_every_part)
 {
     struct hf_dir_record record = {.class = HF_CLASS_COMPLETE, .class_generation = 1, .dir_id = {9}, .epoch = 1, .version = 1};
-    uint8_t macs[12][16], other[16];
-    CHECK_INT(hf_dir_mac(&record, HF_CLASS_COMPLETE, 1, dir_a, 0700, 1, 2, "n", macs[0]), HF_OK);
-    CHECK_INT(hf_dir_mac(&record, HF_CLASS_COMPLETE, 1, dir_b, 0700, 1, 2, "n", macs[1]), HF_OK);
-    CHECK_INT(hf_dir_mac(&record, HF_CLASS_COMPLETE, 1, dir_a, 0701, 1, 2, "n", macs[2]), HF_OK);
-    CHECK_INT(hf_dir_mac(&record, HF_CLASS_COMPLETE, 1, dir_a, 0700, 2, 2, "n", macs[3]), HF_OK);
-    CHECK_INT(hf_dir_mac(&record, HF_CLASS_COMPLETE, 1, dir_a, 0700, 1, 1, "n", macs[4]), HF_OK);
-    CHECK_INT(hf_dir_mac(&record, HF_CLASS_COMPLETE, 1, dir_a, 0700, 1, 2, "m", macs[5]), HF_OK);
-    CHECK_INT(hf_dir_mac(&record, HF_CLASS_COMPLETE, 2, dir_a, 0700, 1, 2, "n", macs[6]), HF_OK);
-    CHECK_INT(hf_dir_mac(&record, HF_CLASS_ALWAYS, 1, dir_a, 0700, 1, 2, "n", macs[7]), HF_OK); /* as the root's is */
+    const uint8_t some[32] = {7};
+    uint8_t macs[14][16], other[16];
+    CHECK_INT(hf_dir_mac(&record, HF_CLASS_COMPLETE, 1, dir_a, 0700, 1, 2, none, "n", macs[0]), HF_OK);
+    CHECK_INT(hf_dir_mac(&record, HF_CLASS_COMPLETE, 1, dir_b, 0700, 1, 2, none, "n", macs[1]), HF_OK);
+    CHECK_INT(hf_dir_mac(&record, HF_CLASS_COMPLETE, 1, dir_a, 0701, 1, 2, none, "n", macs[2]), HF_OK);
+    CHECK_INT(hf_dir_mac(&record, HF_CLASS_COMPLETE, 1, dir_a, 0700, 2, 2, none, "n", macs[3]), HF_OK);
+    CHECK_INT(hf_dir_mac(&record, HF_CLASS_COMPLETE, 1, dir_a, 0700, 1, 1, none, "n", macs[4]), HF_OK);
+    CHECK_INT(hf_dir_mac(&record, HF_CLASS_COMPLETE, 1, dir_a, 0700, 1, 2, none, "m", macs[5]), HF_OK);
+    CHECK_INT(hf_dir_mac(&record, HF_CLASS_COMPLETE, 2, dir_a, 0700, 1, 2, none, "n", macs[6]), HF_OK);
+    CHECK_INT(hf_dir_mac(&record, HF_CLASS_ALWAYS, 1, dir_a, 0700, 1, 2, none, "n", macs[7]), HF_OK); /* as the root's is */
     record.version = 2;
-    CHECK_INT(hf_dir_mac(&record, HF_CLASS_COMPLETE, 1, dir_a, 0700, 1, 2, "n", macs[8]), HF_OK);
+    CHECK_INT(hf_dir_mac(&record, HF_CLASS_COMPLETE, 1, dir_a, 0700, 1, 2, none, "n", macs[8]), HF_OK);
     CHECK_INT(hf_name_slot(HF_CLASS_COMPLETE, 1, dir_a, file_id, "n", macs[9]), HF_OK);
     CHECK_INT(hf_name_slot(HF_CLASS_COMPLETE, 1, dir_b, file_id, "n", macs[10]), HF_OK);
     CHECK_INT(hf_attr_mac(HF_CLASS_COMPLETE, 1, file_id, 0700, 1, 2, macs[11]), HF_OK);
-    for (unsigned i = 0; i < 12; i++) {
+    record.flags = HF_DIR_ATTRIBUTES; /* [NM-9] */
+    CHECK_INT(hf_dir_mac(&record, HF_CLASS_COMPLETE, 1, dir_a, 0700, 1, 2, none, "n", macs[12]), HF_OK);
+    CHECK_INT(hf_dir_mac(&record, HF_CLASS_COMPLETE, 1, dir_a, 0700, 1, 2, some, "n", macs[13]), HF_OK);
+    for (unsigned i = 0; i < 14; i++) {
         for (unsigned j = 0; j < i; j++)
             CHECK(memcmp(macs[i], macs[j], 16) != 0);
     }
