@@ -70,9 +70,9 @@ static int work(void (*tell)(void))
     return stopped ? -EINTR : failed;
 }
 
-enum hf_result hf_serve_open(int fd, bool may_wait, bool writeback)
+enum hf_result hf_serve_open(int fd, const struct hf_serve_how *how)
 {
-    FUZZ_PROMISE(fd == HF_FD_FS_FUSE && !(may_wait && writeback));
+    FUZZ_PROMISE(fd == HF_FD_FS_FUSE && !(how->may_wait && how->writeback));
     return fate ? HF_IO : HF_OK;
 }
 

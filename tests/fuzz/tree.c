@@ -72,7 +72,7 @@ static void nothing_at_all(void)
 }
 
 static const struct hf_tree_kernel kernel = {.inval_node = nothing, .inval_entry = nothing_named, .inval_all_entries = nothing_at_all, .keys_are_back = nothing_at_all, .has_inval_all = true};
-static const struct hf_caller me = {CREATOR, CREATOR};
+static const struct hf_caller me = {CREATOR, CREATOR, 0};
 
 void fuzz_start(void)
 {
