@@ -69,6 +69,7 @@ struct hf_node {
     bool stored;       /* the kernel was given the content and nobody has written since */
     bool no_capability; /* security.capability is known not to be set */
     bool unsynced;     /* made since the last settle and never fsynced */
+    bool linked;       /* … and has had a further name: any directory may be one of those that it is promised in */
     struct stat *last; /* an unlinked object without a descriptor: what it was */
     struct hf_content *content;
     struct hf_dir dir;

@@ -347,7 +347,7 @@ int hf_settle_children(struct hf_node *dir)
     children.cap = (size_t)list_len;
     children.nodes = calloc(children.cap + 1, sizeof *children.nodes);
     for (struct hf_node *node = list; node && children.nodes; node = node->dirty_next) {
-        if (node->parent == dir && node->unsynced) {
+        if (node->unsynced && (node->parent == dir || node->linked)) {
             hf_node_ref(node);
             children.nodes[children.len++] = node;
         }

@@ -484,6 +484,7 @@ static int link_file(struct hf_node *file, struct hf_node *dir, int dir_fd, cons
             hf_dir_done(file->parent);
     }
     if (!failed) {
+        file->linked = file->unsynced;
         hf_slot_add(file, slot);
         hf_fresh_before_link(file);
         hf_fresh_put_file(file, dir, place->backing, place->always);

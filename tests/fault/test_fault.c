@@ -6,32 +6,21 @@
  * The freshness index is on: its log lies on the same disk, and nothing may be called stale after a cut ([FR-4] [FR-6] [FR-8]).
  *
  * test_fault [SEED]; HF_LONG=1: every boundary. HF_FAULT_WORK=name, HF_FAULT_AT=position, HF_FAULT_KIND=cuts|faults|recoveries: one; HF_FAULT_OWN=0|1: the disk with one journal, or with syncs of single inodes, alone (crash.h); HF_FAULT_NO_FRESHNESS=1: without the index. */
-#include <errno.h>
-#include <execinfo.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "crash.h"
 #include "crypto/wrap.h"
 #include "fs/tree.h"
 #include "fs/worker.h"
-#include "model.h"
 #include "os/secret.h"
 #include "standins.h"
-#include "works.h"
+#include "sweep.h"
 
-enum { SHOWN = 40, SEEDS = 5 };
-#ifdef __SANITIZE_ADDRESS__
-enum { SLOWER = 4 }; /* a fork costs more there */
-#else
-enum { SLOWER = 1 };
-#endif
+enum { SEEDS = 5, FIRST_CALLS = 100 };
 
 /* What libcrypto keeps for good is found from the arena alone, where the leak checker does not look. */
 const char *__lsan_default_suppressions(void);
@@ -40,209 +29,7 @@ const char *__lsan_default_suppressions(void)
     return "leak:libcrypto";
 }
 
-/* Shared by all processes. */
-static struct counts {
-    uint64_t cuts, states, torn_states, second_states, torn_damaged, bad;
-    uint64_t runs, hits, failed_operations, done_operations, recoveries;
-    unsigned shown;
-} *counts;
-
-struct shared_text {
-    char text[500];
-    uint32_t findings;
-};
-static struct shared_text *said; /* by the child that runs */
-
-static bool long_run;
-static uint64_t run_seed = 1;
-
-static void complain(const char *work, const char *what, uint32_t position, const char *text)
-{
-    __atomic_add_fetch(&counts->bad, 1, __ATOMIC_SEQ_CST);
-    if (__atomic_fetch_add(&counts->shown, 1, __ATOMIC_SEQ_CST) >= SHOWN)
-        return;
-    (void)printf("WRONG %s%s, seed %llu: %s, position %u: %.400s\n", work, crash_profile == CRASH_OWN ? " (single inodes)" : "", (unsigned long long)run_seed, what, position, text);
-    (void)fflush(stdout); /* a long run shows what it finds at once */
-}
-
-static void figure(const char *name, uint64_t value)
-{
-    if (SLOWER == 1) /* the page of figures is the plain build's */
-        (void)printf("figure: %s = %llu\n", name, (unsigned long long)value);
-}
-
-static void nothing(uint64_t id)
-{
-    (void)id;
-}
-
-static void nothing_named(uint64_t parent, const char *name)
-{
-    (void)parent, (void)name;
-}
-
-static void nothing_at_all(void)
-{
-}
-
-static const struct hf_tree_kernel kernel = {.inval_node = nothing, .inval_entry = nothing_named, .inval_all_entries = nothing_at_all, .keys_are_back = nothing_at_all, .has_inval_all = true};
-
-static bool mount_now(char *text, size_t cap)
-{
-    struct hf_error error = {.result = HF_OK};
-    enum hf_result result = hf_tree_start(disk_open_root(), NULL, &kernel, getenv("HF_FAULT_NO_FRESHNESS") != NULL, &error);
-    if (result != HF_OK)
-        (void)snprintf(text, cap, "the vault cannot be mounted: %s", error.text);
-    return result == HF_OK;
-}
-
-/* For the one who looks into a failure. */
-static void show_stack(int number)
-{
-    void *frames[40];
-    backtrace_symbols_fd(frames, backtrace(frames, 40), 2);
-    (void)signal(number, SIG_DFL);
-    (void)raise(number);
-}
-
-/* Runs fn in a child; its text is in said. HF's own assertions count as wrong. */
-static bool in_child(bool (*fn)(void *arg), void *arg)
-{
-    int status = -1;
-    said->text[0] = '\0';
-    pid_t pid = fork();
-    if (pid == 0) {
-        (void)alarm(60);
-        if (getenv("HF_FAULT_TRACE") && (signal(SIGSEGV, show_stack) == SIG_ERR || signal(SIGABRT, show_stack) == SIG_ERR))
-            _exit(1);
-        _exit(fn(arg) ? 0 : 1);
-    }
-    if (pid < 0 || waitpid(pid, &status, 0) != pid)
-        abort();
-    if (WIFSIGNALED(status))
-        (void)snprintf(said->text, sizeof said->text, "died with signal %d (a failed assertion, or a hang)", WTERMSIG(status));
-    return status == 0;
-}
-
-/* --- a workload --- */
-
-struct work_run {
-    const struct work *work;
-    bool no_close;
-};
-
-static bool run_work(void *arg)
-{
-    const struct work_run *run = arg;
-    hf_disk = &disk_ops;
-    disk_now = disk_new();
-    stand_seed(run_seed);
-    work_seed(run_seed);
-    bool good = mount_now(said->text, sizeof said->text);
-    if (!good)
-        return false;
-    disk_fault.armed = disk_fault.kind != DISK_NO_FAULT;
-    run->work->run();
-    disk_fault.armed = false;
-    __atomic_add_fetch(&counts->hits, disk_fault.hits, __ATOMIC_SEQ_CST);
-    __atomic_add_fetch(&counts->failed_operations, model->failed_ops, __ATOMIC_SEQ_CST);
-    __atomic_add_fetch(&counts->done_operations, model->done_ops, __ATOMIC_SEQ_CST);
-    if (model->failure[0])
-        (void)snprintf(said->text, sizeof said->text, "%s", model->failure);
-    good = good && !model->failure[0];
-    struct judgement judgement = {.acked = model->op, .begun = model->op, .live = true};
-    if (good && !model_judge(&judgement)) {
-        (void)snprintf(said->text, sizeof said->text, "still mounted: %s", judgement.text);
-        good = false;
-    }
-    if (good && !run->no_close) {
-        int failed = hf_tree_close();
-        if (failed) {
-            (void)snprintf(said->text, sizeof said->text, "the close fails: %s", strerror(-failed));
-            good = disk_fault.hits > 0;
-        }
-    }
-    return good;
-}
-
-static void fresh_log(void)
-{
-    disk_log->count = 0;
-    disk_log->used = 0;
-    disk_log->next_ino = DISK_STATE + 1;
-    disk_log->calls = 0;
-    model_reset();
-}
-
-/* For the one who looks into a failure. */
-static void show_log(uint32_t from)
-{
-    static const char *const kinds[] = {"data", "length", "cut", "punch", "mode", "xattr", "make", "link", "unlink", "rename", "exchange", "sync", "syncfs", "head", "begin", "end"};
-    for (uint32_t i = from; i < disk_log->count; i++) {
-        const struct disk_entry *e = &disk_log->entries[i];
-        (void)fprintf(stderr, "%5u %-8s ino %u dir %u %.12s -> dir %u %.12s a %llu b %llu\n", i + 1, kinds[e->kind], e->ino, e->dir, e->name ? e->name : "",
-                      e->dir2, e->name2 ? e->name2 : "", (unsigned long long)e->a, (unsigned long long)e->b);
-    }
-}
-
-/* --- a state --- */
-
-struct state_run {
-    struct disk *disk;
-    struct judgement judgement;
-    bool closes;
-};
-
-static void found(void *arg, const char *path, const char *what)
-{
-    (void)snprintf(arg, 300, "check: %s: %s", path, what);
-}
-
-static bool judge_state(void *arg)
-{
-    struct state_run *run = arg;
-    uint64_t objects, findings = 0;
-    char text[300] = "";
-    hf_disk = &disk_ops;
-    disk_now = run->disk;
-    stand_seed(run_seed + 77);
-    if (!freopen("/dev/null", "w", stderr))
-        return false;
-    if (!mount_now(said->text, sizeof said->text))
-        return false;
-    if (!model_judge(&run->judgement)) {
-        (void)snprintf(said->text, sizeof said->text, "%s", run->judgement.text);
-        return false;
-    }
-    int failed = hf_tree_check(found, text, &objects, &findings);
-    said->findings = (uint32_t)findings;
-    if (failed || (findings && !run->judgement.torn_ino)) {
-        (void)snprintf(said->text, sizeof said->text, "check after the cut: %s %s", text, failed ? strerror(-failed) : "");
-        return false;
-    }
-    if (run->closes && (failed = hf_tree_close()) != 0) {
-        (void)snprintf(said->text, sizeof said->text, "the vault cannot be closed after the cut: %s", strerror(-failed));
-        return false;
-    }
-    return true;
-}
-
-struct cut_run {
-    const struct work *work;
-    struct crash crash;
-    struct survivors survivors;
-    uint32_t position;
-    uint32_t log_count;
-    uint64_t log_used;
-    uint32_t next_ino;
-};
-
-static void rewind_log(const struct cut_run *run)
-{
-    disk_log->count = run->log_count;
-    disk_log->used = run->log_used;
-    disk_log->next_ino = run->next_ino;
-}
+static bool thorough; /* one boundary alone: each of its states is cut again, often */
 
 /* The recovery itself loses power: after a few of its writes, and when it was done and closed. */
 static void cut_again(struct cut_run *run, struct disk *before, struct state_run *state)
@@ -253,7 +40,7 @@ static void cut_again(struct cut_run *run, struct disk *before, struct state_run
     crash_start(&again, disk_copy(before), run->log_count);
     while (again.position < recorded) {
         crash_step(&again);
-        if (again.position < recorded && work_random(8) != 0)
+        if (again.position < recorded && work_random(thorough ? 1 : 8) != 0)
             continue;
         survivors_none(&again, &left);
         if (work_random(2)) {
@@ -261,7 +48,7 @@ static void cut_again(struct cut_run *run, struct disk *before, struct state_run
             for (unsigned i = 0; i < again.count; i++)
                 left.data[i] = (uint8_t)work_random(2);
         }
-        uint32_t count = disk_log->count;
+        uint32_t count = disk_log->count, next_ino = disk_log->next_ino;
         uint64_t used = disk_log->used;
         struct state_run second = {.disk = crash_state(&again, &left), .judgement = state->judgement};
         __atomic_add_fetch(&counts->second_states, 1, __ATOMIC_SEQ_CST);
@@ -272,13 +59,16 @@ static void cut_again(struct cut_run *run, struct disk *before, struct state_run
         }
         disk_log->count = count;
         disk_log->used = used;
+        disk_log->next_ino = next_ino;
+        disk_free(second.disk);
     }
+    disk_free(again.durable);
 }
 
 static void judge_one(struct cut_run *run, const char *what, bool again)
 {
     struct disk *disk = crash_state(&run->crash, &run->survivors);
-    struct state_run state = {.disk = disk, .judgement = {.acked = run->crash.acked, .begun = run->crash.begun, .names_apart = crash_profile == CRASH_OWN}, .closes = again};
+    struct state_run state = {.disk = disk, .judgement = {.acked = run->crash.acked, .begun = run->crash.begun, .names_apart = crash_profile == CRASH_OWN}, .closes = again || thorough};
     for (unsigned i = 0; i < run->crash.count; i++) {
         if (run->survivors.data[i] == 2)
             state.judgement.torn_ino = run->crash.pending[i].ino;
@@ -291,7 +81,7 @@ static void judge_one(struct cut_run *run, const char *what, bool again)
         complain(run->work->name, what, run->position, said->text);
     if (state.judgement.torn_ino && said->findings)
         __atomic_add_fetch(&counts->torn_damaged, 1, __ATOMIC_SEQ_CST);
-    if (good && again)
+    for (unsigned i = 0; good && i < (thorough ? 20 : again); i++)
         cut_again(run, disk, &state);
     disk_free(disk);
     rewind_log(run);
@@ -369,6 +159,7 @@ static void cuts_of(const struct work *work, unsigned one_in)
     }
     if (getenv("HF_FAULT_TRACE"))
         show_log(0);
+    thorough = at != NULL;
     run = (struct cut_run){.work = work, .log_count = disk_log->count, .log_used = disk_log->used, .next_ino = disk_log->next_ino};
     crash_start(&run.crash, disk_new(), 0);
     work_seed(run_seed + 5);
@@ -450,10 +241,12 @@ static void faults_of(const struct work *work, unsigned one_in)
         if (calls == 0)
             complain(work->name, "no calls were counted", i, said->text);
         for (uint64_t k = 0; k < calls; k++) {
-            if (at ? (uint64_t)atoi(at) != k : work_random(rarer(faults[i].kind, one_in)) != 0)
+            bool first = faults[i].kind == DISK_ALLOC && work == &works[2] && k < FIRST_CALLS; /* directories: tables and lists are empty then */
+            if (at ? (uint64_t)atoi(at) != k : !first && work_random(rarer(faults[i].kind, one_in)) != 0)
                 continue;
-            fault_at(work, faults[i].kind, k, false, faults[i].name);
-            if (long_run || at || k % 3 == 0)
+            if (!first)
+                fault_at(work, faults[i].kind, k, false, faults[i].name);
+            if (long_run || at || first || k % 3 == 0)
                 fault_at(work, faults[i].kind, k, true, faults[i].name);
         }
     }
@@ -477,7 +270,7 @@ static bool recover_badly(void *arg)
     if (!getenv("HF_FAULT_TRACE") && !freopen("/dev/null", "w", stderr))
         return false;
     disk_fault.armed = disk_fault.kind != DISK_NO_FAULT;
-    enum hf_result result = hf_tree_start(disk_open_root(), NULL, &kernel, getenv("HF_FAULT_NO_FRESHNESS") != NULL, &error);
+    enum hf_result result = start_tree(&error);
     if (result == HF_OK && run->closes)
         (void)hf_tree_close();
     disk_fault.armed = false;

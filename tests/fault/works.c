@@ -230,7 +230,16 @@ static void metadata(void)
     work_rename(ROOT, "n", ROOT, "h", 0);
     work_symlink(ROOT, "u", "elsewhere");
     work_rename(ROOT, "u", ROOT, "t", 0);
+    work_mkdir(ROOT, "k");
     work_fsyncdir(ROOT);
+    int k = work_object(ROOT, "k");
+    if (k == NONE)
+        return;
+    work_create(ROOT, "one"); /* as git makes its objects: promised by the directory of its second name alone */
+    work_write(ROOT, "one", 0, 300);
+    work_link(ROOT, "one", k, "two");
+    work_unlink(ROOT, "one");
+    work_fsyncdir(k);
 }
 
 /* [CR-17] A file with several names gets another key: all of them, whatever happens between. */
