@@ -191,12 +191,40 @@ enum hf_result hf_content_put_pages(struct hf_content *content, uint64_t first, 
     return HF_OK;
 }
 
+/* What the disk has of pages that a write changes in part: two that lie side by side come with one read, since each may wait for the disk. */
+struct old_pages {
+    uint64_t first;
+    size_t got;
+    uint8_t sealed[2 * HF_PAGE_LEN];
+};
+
+/* Opens a page into worker->page; end: where the write ends. */
+static enum hf_result get_old_page(struct hf_content *content, struct hf_worker *worker, struct old_pages *old, uint64_t page, uint64_t end,
+                                   uint32_t *ret_stored)
+{
+    size_t at = page == old->first + 1 ? HF_PAGE_LEN : 0;
+    if (old->got <= at || page < old->first || page > old->first + 1) {
+        uint64_t next = hf_page_start(page + 1);
+        bool both = end > next && end < next + HF_PAGE_DATA_LEN;
+        ssize_t got = hf_disk->pread(content->fd, old->sealed, (both ? 2u : 1u) * HF_PAGE_LEN, (off_t)(page * HF_PAGE_LEN));
+        if (got < 0)
+            return hf_content_errno(got);
+        old->first = page;
+        old->got = (size_t)got;
+        at = 0;
+    }
+    size_t avail = old->got > at ? old->got - at : 0;
+    return hf_content_open_page(content, worker, page, old->sealed + at, avail < HF_PAGE_LEN ? avail : HF_PAGE_LEN, worker->page, ret_stored);
+}
+
 /* Writes the pages (n >= 1) of [offset, offset+len). */
 static enum hf_result write_run(struct hf_content *content, uint64_t offset, const uint8_t *data, size_t len)
 {
     struct hf_worker *worker = hf_worker();
     uint64_t first = hf_page_of(offset), last = hf_page_of(offset + len - 1);
     size_t last_len = 0;
+    struct old_pages old_pages;
+    old_pages.first = old_pages.got = 0;
     for (uint64_t page = first; page <= last; page++) {
         uint64_t start = hf_page_start(page);
         uint32_t old = hf_page_len(page, content->dynamic.size);
@@ -208,7 +236,7 @@ static enum hf_result write_run(struct hf_content *content, uint64_t offset, con
         if (from > start || end < old) {
             uint32_t stored = 0;
             if (old > 0)
-                HF_TRY(hf_content_get_page(content, worker, page, worker->page, &stored));
+                HF_TRY(get_old_page(content, worker, &old_pages, page, offset + len, &stored));
             else
                 memset(worker->page, 0, HF_PAGE_DATA_LEN);
             if (is_short(content, page, stored))

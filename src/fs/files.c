@@ -407,7 +407,10 @@ void hf_file_adopt(struct hf_node *file, struct hf_node *copy)
     file->bound = true;
     file->evidence = copy->evidence;
     file->stale = true;
-    file->unsynced = copy->unsynced;
+    if (copy->unsynced)
+        hf_never_synced(file);
+    else
+        file->unsynced = false;
     copy->content = NULL;
     copy->fd = -1;
     hf_node_unhash(copy);
@@ -502,7 +505,7 @@ int hf_file_birth(int fd, const struct hf_file_birth *birth, struct hf_node *dir
     file->content = content;
     file->class = (uint8_t)birth->class;
     file->bound = true;
-    file->unsynced = true;
+    hf_never_synced(file);
     if (birth->opened)
         hf_node_opened(file);
     file->written = birth->opened;
@@ -518,6 +521,7 @@ int hf_file_birth(int fd, const struct hf_file_birth *birth, struct hf_node *dir
         hf_content_forget(content);
     pthread_rwlock_unlock(&file->lock);
     if (result != HF_OK) {
+        file->unsynced = false;
         hf_node_unhash(file);
         hf_node_unplace(file);
         hf_node_unref(file);

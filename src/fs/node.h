@@ -68,7 +68,7 @@ struct hf_node {
     bool written;      /* was open for writing: the kernel may have something to write back */
     bool stored;       /* the kernel was given the content and nobody has written since */
     bool no_capability; /* security.capability is known not to be set */
-    bool unsynced;     /* made since the last settle and never fsynced */
+    atomic_bool unsynced; /* made since the last settle and never fsynced; set by hf_never_synced */
     bool linked;       /* … and has had a further name: any directory may be one of those that it is promised in */
     struct stat *last; /* an unlinked object without a descriptor: what it was */
     struct hf_content *content;
@@ -76,6 +76,8 @@ struct hf_node {
     /* the dirty list's lock */
     bool dirty;
     struct hf_node *dirty_next;
+    bool unsynced_listed;
+    struct hf_node *unsynced_next;
     /* closing.c's lock */
     bool closing;
     struct hf_node *closing_next;

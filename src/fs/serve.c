@@ -79,7 +79,7 @@ bool hf_serve_has_lists(void)
  * bit. libfuse 3.14 does not know them, so the reply is given the bits on its way to the kernel. */
 static atomic_uint_fast64_t init_unique; /* of the INIT that offers them; 0: none, or answered */
 static atomic_uint init_bits;
-static bool longer_setxattr;
+static atomic_bool longer_setxattr;
 
 static ssize_t read_request(int fd, void *buffer, size_t len, void *data)
 {

@@ -31,6 +31,7 @@ static pthread_mutex_t settling = PTHREAD_MUTEX_INITIALIZER; /* one settle at a 
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct hf_node *list;
 static uint64_t list_len;
+static struct hf_node *never_synced; /* holds what was never synced; what meanwhile was goes when somebody walks it */
 static bool names_dirty; /* something changed that has no node on the list */
 static uint64_t dirty_since_ms;
 static atomic_bool attr_moved; /* a file's mode, owner or extended attributes: the settle has a barrier before the headers */
@@ -65,6 +66,33 @@ void hf_dirty_again(struct hf_node *node)
     pthread_mutex_unlock(&list_lock);
     if (soon && hf_kernel && hf_kernel->settle_now)
         hf_kernel->settle_now();
+}
+
+void hf_never_synced(struct hf_node *node)
+{
+    pthread_mutex_lock(&list_lock);
+    node->unsynced = true;
+    if (!node->unsynced_listed) {
+        node->unsynced_listed = true;
+        node->unsynced_next = never_synced;
+        never_synced = node;
+        hf_node_ref(node);
+    }
+    pthread_mutex_unlock(&list_lock);
+}
+
+/* list_lock held. */
+static void drop_synced(void)
+{
+    for (struct hf_node **at = &never_synced, *node; (node = *at) != NULL;) {
+        if (node->unsynced) {
+            at = &node->unsynced_next;
+            continue;
+        }
+        *at = node->unsynced_next;
+        node->unsynced_listed = false;
+        hf_node_unref(node);
+    }
 }
 
 /* Bounded: a settle may itself wait for what a request brings (the kernel's write-back before a lock). */
@@ -282,6 +310,9 @@ static int settle(void)
         hf_node_unref(taken.nodes[i]);
     }
     free(taken.nodes);
+    pthread_mutex_lock(&list_lock);
+    drop_synced();
+    pthread_mutex_unlock(&list_lock);
     if (failed) /* [CR-16] names that changed without a node, and the index, are as unsettled as before */
         hf_dirty_again(NULL);
     return failed;
@@ -344,10 +375,12 @@ int hf_settle_children(struct hf_node *dir)
     int failed = 0;
     pthread_rwlock_rdlock(&hf_ns);
     pthread_mutex_lock(&list_lock);
-    children.cap = (size_t)list_len;
+    drop_synced();
+    for (struct hf_node *node = never_synced; node; node = node->unsynced_next)
+        children.cap += node->parent == dir || node->linked;
     children.nodes = calloc(children.cap + 1, sizeof *children.nodes);
-    for (struct hf_node *node = list; node && children.nodes; node = node->dirty_next) {
-        if (node->unsynced && (node->parent == dir || node->linked)) {
+    for (struct hf_node *node = never_synced; node && children.len < children.cap && children.nodes; node = node->unsynced_next) {
+        if (node->parent == dir || node->linked) {
             hf_node_ref(node);
             children.nodes[children.len++] = node;
         }

@@ -17,6 +17,8 @@ extern bool hf_fresh;
 void hf_dirty(struct hf_node *node);
 /* The same for what no program changed: its time of change does not follow. */
 void hf_dirty_again(struct hf_node *node);
+/* It was made and nothing of it is synced yet: an fsync of its directory has to. */
+void hf_never_synced(struct hf_node *node);
 /* A file's mode, owner or extended attributes changed: see hf_content_attr_moves. */
 void hf_attr_moved(void);
 /* The epoch of changes made now. */

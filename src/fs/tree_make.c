@@ -364,7 +364,7 @@ static int make_dir(struct hf_node *dir, int dir_fd, const char *name, struct hf
     memcpy(node->dir.digest, digest, sizeof digest);
     node->dir.loaded = true;
     node->class = record.class;
-    node->unsynced = true;
+    hf_never_synced(node);
     pthread_mutex_unlock(&node->dir.lock);
     hf_dirty(node);
     hf_fresh_put_dir(node, dir, place->backing, place->always);

@@ -101,6 +101,7 @@ static void after_loss(struct side *side, bool taken)
         hf_node_unhash(node);
         pthread_rwlock_wrlock(&node->lock);
         hf_more_remove(node);
+        node->unsynced = false; /* no fsync of a directory asks for it any more */
         pthread_rwlock_unlock(&node->lock);
         if (!hf_node_in_kernel(node))
             hf_file_discard(node);
