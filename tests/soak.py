@@ -4,7 +4,7 @@ meanwhile. Contents stay right, and at each round's quiet point memory and descr
 
 At a quiet point nobody works, the stress is removed, the kernel has let go of what it cached. What grows from one quiet point to the next is kept by us: a leak of
 a byte an operation shows, while the caches that a working mount has do not."""
-import atexit, os, random, shutil, statistics, subprocess, sys, tempfile, threading, time
+import atexit, json, os, random, shutil, statistics, subprocess, sys, tempfile, threading, time
 
 ROOT = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(ROOT, "posix"), os.path.join(ROOT, "e2e")]
@@ -84,9 +84,13 @@ def disk():
     return mount
 
 
-def stress(where, names, seconds):
+# fanotify marks every mount of the machine, and waits, unkillably, in one whose filesystem never came up (another test's): it sees those of this vault alone.
+ALONE = """awk -v keep="$1" '$0 ~ / - fuse/ && $5 != keep { print $5 }' /proc/self/mountinfo | while read -r mount; do umount -l "$mount"; done; shift; exec "$@\""""
+
+
+def stress(v, where, names, seconds):
     os.mkdir(where)
-    return subprocess.Popen(["stress-ng", *(word for name in names for word in (f"--{name}", "1")), *SIZES, "--verify", "--timeout", f"{seconds:.0f}s", "--temp-path", where],
+    return subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sh", "-c", ALONE, "sh", v.mnt, "stress-ng", *(word for name in names for word in (f"--{name}", "1")), *SIZES, "--verify", "--timeout", f"{seconds:.0f}s", "--temp-path", where],
                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd="/")
 
 
@@ -113,8 +117,8 @@ def random_io(v, number, ends, seed):
 
 
 def pids(v):
-    told = v.processes()
-    return {name: told[name][0] for name in PROGRAMS}
+    told = json.loads(v.run("status", v.path, "--json", passcode=False).stdout)["pids"]  # of the filesystem's two processes the one that serves, not the one that waits to unmount
+    return {name: told["holdfast-" + name] for name in PROGRAMS}
 
 
 def measure(v):
@@ -161,7 +165,7 @@ def main():
             left = rng.sample(STRESSORS, len(STRESSORS))
         names, left = left[:6 if LONG else 4], left[6 if LONG else 4:]
         where, ends = f"{v.mnt}/stress{len(seen)}", time.monotonic() + ROUND_S
-        process = stress(where, names, ROUND_S)
+        process = stress(v, where, names, ROUND_S)
         writers = [Writer(f"{v.mnt}/secret/w{n}", rng.randrange(1 << 30)) for n in range(2)]
         counts = [0, 0]
         def io(n, first):

@@ -21,12 +21,12 @@ one() { # NAME COMMAND…
     timeout 900 "$@" >"$log" 2>&1 </dev/null || echo "falls in this build: $(basename "$log"): $(grep -m1 FAILED "$log" || tail -n 1 "$log")"
 }
 running() { while [ "$(jobs -rp | wc -l)" -gt "$1" ]; do sleep 0.2; done; }
-for t in "$build"/tests/test_* tests/e2e/*.sh tests/e2e/*.py tests/posix/*.py tests/power/*.py tests/attacks/element/run.sh; do
+for t in "$build"/tests/test_* "$build"/tests/fuzz/fuzz_* tests/e2e/*.sh tests/e2e/*.py tests/posix/*.py tests/power/*.py tests/attacks/element/run.sh; do
     name=$(basename "$t"); [ -f "$t" ] && [ -x "$t" ] || continue
     [[ $left_out != *" $name "* ]] || continue
     [[ -z ${HF_COVERAGE_ONLY:-} || $name =~ $HF_COVERAGE_ONLY ]] || continue
     running 1
-    if [[ $t == */test_* ]]; then one "$name" "$t" & else one "$name" "$t" "$build" & fi
+    if [[ $t == */test_* || $t == */fuzz_* ]]; then one "$name" "$t" & else one "$name" "$t" "$build" & fi
 done
 running 0
 gcovr --root . --object-directory "$build" --filter 'src/' --exclude-branches-by-pattern '.*HF_ASSERT\(.*' --gcov-ignore-parse-errors --json "$build/coverage.json" >"$build/logs/gcovr" 2>&1 || { tail -n 5 "$build/logs/gcovr"; exit 1; }

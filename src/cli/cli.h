@@ -65,6 +65,9 @@ void cli_show(FILE *out, const char *text);
 void cli_complain(const char *format, ...) HF_PRINTF(1, 2);
 void cli_json_string(const char *text);
 
+/* status.c: [EL-23] for people. */
+extern const char cli_may_swap[];
+
 /* parse.c */
 int cli_parse(int argc, char **argv, const char *allowed, struct cli_options *ret);
 /* help.c */

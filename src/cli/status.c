@@ -91,8 +91,8 @@ static void print_json(const struct hf_owner_status *status)
         cli_json_string(status->last_stop);
     else
         (void)printf("null");
-    (void)printf(",\"grace_left_s\":%u,\"generation\":%llu,\"secret_memory\":\"%s\",\"note\":", status->grace_left_s, (unsigned long long)enclave->generation,
-                 memory[enclave->secret_memory < 3 ? enclave->secret_memory : 0]);
+    (void)printf(",\"grace_left_s\":%u,\"generation\":%llu,\"secret_memory\":\"%s\",\"kdf_may_swap\":%s,\"note\":", status->grace_left_s, (unsigned long long)enclave->generation,
+                 memory[enclave->secret_memory < 3 ? enclave->secret_memory : 0], enclave->kdf_may_swap ? "true" : "false");
     cli_json_string(enclave->note);
     if (status->under_way)
         (void)printf(",\"under_way\":\"%s\"", verb_name(status->under_way));
@@ -129,6 +129,8 @@ static void print_measured(const struct hf_element_status *element)
     if (element->untouched_pcrs)
         (void)printf("warning: nothing was measured into PCR %s\n", list);
 }
+
+const char cli_may_swap[] = "Argon2id's memory cannot be locked and this machine swaps: who gets a page of it from there guesses fast; raise the limit (ulimit -l), or encrypt the swap";
 
 static void print_note(const char *what, const char *text)
 {
@@ -187,6 +189,7 @@ static void print_human(const struct hf_owner_status *status)
     print_note("note: ", status->bus_note);
     print_note("note: last time it was not closed in order: ", status->last_stop);
     print_note("note: ", enclave->note);
+    print_note("warning: ", enclave->kdf_may_swap ? cli_may_swap : "");
 }
 
 void cli_status_print(const struct hf_owner_status *status, bool json)

@@ -11,6 +11,7 @@
 
 #include "base/base64url.h"
 #include "os/file.h"
+#include "proto/fields.h"
 
 static struct cli_link the_link;
 
@@ -88,8 +89,14 @@ static enum hf_result create_at(const struct cli_options *options, struct hf_err
     hf_write_u8(&request, sentence);
     HF_TRY(cli_call(&the_link, &request, the_link.handed, false, error, &body));
     hf_read_bytes(&body, bytes, sizeof bytes);
+    uint32_t untouched = hf_read_u32(&body);
+    bool may_swap = hf_read_bool(&body);
+    if (hf_reader_end(&body) != HF_OK)
+        return hf_fail(error, HF_PROTOCOL, "%s: made, but the answer is malformed", the_link.vault);
     if (measured)
-        cli_warn_of_measuring(options->measure, hf_read_u32(&body));
+        cli_warn_of_measuring(options->measure, untouched);
+    if (may_swap) /* [EL-23] */
+        (void)fprintf(stderr, "holdfast: warning: %s\n", cli_may_swap);
     hf_hex_encode(bytes, sizeof bytes, id);
     (void)printf("%s: made, with the %s element; vault %s\n", the_link.vault, cli_element_name(kind), id);
     if (options->no_recovery) {

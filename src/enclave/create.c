@@ -44,6 +44,7 @@ static enum hf_result create(struct hf_enclave *e, struct hf_exchange *x, struct
     hf_trial_unlocked(e, user, d);
     hf_write_bytes(&x->out, h->vault_id, sizeof h->vault_id);
     hf_write_u32(&x->out, measure != 0 ? e->element.untouched_pcrs : 0);
+    hf_write_u8(&x->out, !d->arena_locked && hf_secret_machine_swaps());
     return HF_OK;
 }
 

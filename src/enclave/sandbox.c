@@ -16,6 +16,7 @@ static const struct hf_sandbox_rule allowed[] = {
     ANY(getrandom), ANY(clock_gettime),                       /* keys, timeouts */
     ANY(timerfd_settime),                                     /* the inactivity limit, by a clock that counts sleep */
     ANY(mmap), ANY(munmap), ANY(mprotect), ANY(madvise), ANY(mlock), ANY(munlock), ANY(brk), ANY(sysinfo), /* Argon2id's arena, malloc */
+    ANY(mlock2),                                              /* whether that arena could be locked */
     ANY(openat), ANY(newfstatat), ANY(fstat), ANY(fstatfs), ANY(pread64), ANY(pwrite64), ANY(read), ANY(write), ANY(lseek), ANY(fsync), ANY(fdatasync),
 #ifdef SYS_renameat
     ANY(renameat), /* what glibc makes of renameat2 without flags */

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "enclave/enclave.h"
+#include "enclave/trial.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "proto/fields.h"
@@ -34,7 +35,7 @@ void hf_enclave_write_status(struct hf_enclave *e, struct hf_writer *writer)
                                        .has_recovery = e->header.has_recovery, .kdf_memory_kib = e->header.kdf_memory_kib,
                                        .kdf_passes = e->header.kdf_passes, .kdf_lanes = e->header.kdf_lanes, .available = e->available, .meta = e->meta,
                                        .unlocked_once = e->unlocked_once, .failed_since_unlock = e->failed_since_unlock, .element = e->element,
-                                       .secret_memory = (uint8_t)hf_secret_kind()};
+                                       .secret_memory = (uint8_t)hf_secret_kind(), .kdf_may_swap = e->loaded && hf_trial_may_swap(e->header.kdf_memory_kib)};
     memcpy(status.vault_id, e->header.vault_id, sizeof status.vault_id);
     (void)snprintf(status.note, sizeof status.note, "%s", e->note);
     hf_enclave_status_write(writer, &status);

@@ -85,6 +85,11 @@ enum hf_result hf_trial_floor(const struct hf_passcode *passcode, uint32_t kind,
     return HF_OK;
 }
 
+bool hf_trial_may_swap(uint32_t kdf_memory_kib)
+{
+    return hf_secret_machine_swaps() && !hf_secret_big_lockable((size_t)kdf_memory_kib * 1024);
+}
+
 /* The arena's first blocks are a fast hash of the passcode: in swap they would be tried without the TPM's count [EL-16]. */
 enum hf_result hf_trial_swap(const struct hf_passcode *passcode, const struct hf_derived *d, struct hf_error *error)
 {

@@ -39,6 +39,8 @@ void hf_trial_make_phrase(const uint8_t vault_id[16], struct hf_keybag_keys *use
 
 /* May this passcode be set before an element of that kind [EL-12], and on this machine [EL-16]? HF_REFUSED. */
 HF_MUST_USE enum hf_result hf_trial_floor(const struct hf_passcode *passcode, uint32_t kind, struct hf_error *error);
+/* [EL-23] Argon2id's memory could reach this machine's swap: its owner is told. */
+bool hf_trial_may_swap(uint32_t kdf_memory_kib);
 HF_MUST_USE enum hf_result hf_trial_swap(const struct hf_passcode *passcode, const struct hf_derived *d, struct hf_error *error);
 
 /* Argon2id: auth, second, half. Takes as long as the header's cost says. */

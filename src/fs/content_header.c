@@ -253,12 +253,15 @@ static enum hf_result fit_length(struct hf_content *content)
         return HF_DAMAGED;
     if (content->in_window) {
         HF_TRY(find_end(content, &end));
+        bool holes_missing = content->length < hf_disk_len(end); /* alone: a shorter end too may lie behind holes, and is not promised before the length is there */
+        if (holes_missing) {
+            content->ahead = true;
+            HF_TRY(hf_content_set_length(content, hf_content_whole_pages(hf_disk_len(end))));
+        }
         if (end < content->dynamic.size)
             return hf_content_truncate(content, end);
-        if (content->length < hf_disk_len(end)) { /* holes alone are missing */
-            content->ahead = true;
-            return hf_content_set_length(content, hf_content_whole_pages(hf_disk_len(end)));
-        }
+        if (holes_missing)
+            return HF_OK;
     } else {
         content->dynamic.durable = content->dynamic.size;
     }

@@ -129,8 +129,7 @@ static int record_load(struct hf_node *dir, const uint8_t parent_id[16], const c
     return 0;
 }
 
-/* A record that changes is no change of the directory that a program could have made. */
-static void keep_mtime(int dir_fd, const struct stat *st)
+void hf_dir_keep_mtime(int dir_fd, const struct stat *st)
 {
     const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, st->st_mtim};
     (void)hf_disk->futimens(dir_fd, times);
@@ -199,7 +198,7 @@ int hf_dir_record_next(struct hf_node *dir, int dir_fd, struct hf_node *parent, 
     if (result != HF_OK)
         return -hf_errno(result);
     int failed = record_put(dir_fd, next_name, &record);
-    keep_mtime(dir_fd, st);
+    hf_dir_keep_mtime(dir_fd, st);
     if (!failed)
         *ret = record;
     return failed;
@@ -216,7 +215,7 @@ static int put_next_in_place(int dir_fd)
         return failed;
     failed = hf_disk->renameat2(dir_fd, next_name, dir_fd, record_name, 0);
     hf_lend_back(dir_fd, lent);
-    keep_mtime(dir_fd, &st);
+    hf_dir_keep_mtime(dir_fd, &st);
     return failed;
 }
 
@@ -245,7 +244,7 @@ void hf_dir_record_forget_next(int dir_fd)
 {
     struct stat st;
     if (hf_disk->fstat(dir_fd, &st) == 0 && hf_disk->unlinkat(dir_fd, next_name, 0) == 0)
-        keep_mtime(dir_fd, &st);
+        hf_dir_keep_mtime(dir_fd, &st);
 }
 
 /* --- in use --- */

@@ -59,6 +59,8 @@ HF_MUST_USE int hf_dir_record_late(struct hf_node *dir);
 void hf_dir_record_forget_next(int dir_fd);
 /* No entry but our own records. Positive: empty; 0: not; else a negative errno. */
 HF_MUST_USE int hf_dir_is_empty(int dir_fd);
+/* What comes and goes in it for our own ends (a record, a fresh file in an old one's place) is no change that a program has made: its time of modification stays what st has. */
+void hf_dir_keep_mtime(int dir_fd, const struct stat *st);
 
 /* tree_readdir.c's */
 void hf_stream_free(struct hf_stream **stream);

@@ -55,11 +55,14 @@ int hf_link_to_file(struct hf_node *dir, int dir_fd, const char *name, struct hf
 {
     char target[4096] = "", temporary[32] = ".hf~", *room = malloc(HF_BACKING_MAX);
     uint8_t random[9];
-    struct stat st;
+    struct stat st, before;
     struct hf_node *made = NULL, *node = hf_node_find(place->st.st_ino);
     int failed = room ? target_of(dir, dir_fd, name, place->backing, target) : -ENOMEM;
     hf_random(random, sizeof random);
     hf_base64url_encode(random, sizeof random, temporary + 4);
+    if (!failed)
+        failed = hf_disk->fstat(dir_fd, &before);
+    bool known = !failed;
     if (!failed)
         failed = make(dir, dir_fd, name, place->backing, temporary, target, &place->st, &made);
     hf_wipe(target, sizeof target);
@@ -73,6 +76,8 @@ int hf_link_to_file(struct hf_node *dir, int dir_fd, const char *name, struct hf
         (void)hf_disk->unlinkat(dir_fd, temporary, 0);
     else
         place->st = st;
+    if (known)
+        hf_dir_keep_mtime(dir_fd, &before);
     if (made && !failed && node) {
         pthread_rwlock_wrlock(&node->lock);
         node->kind = HF_NODE_LONG_LINK;

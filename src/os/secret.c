@@ -151,6 +151,19 @@ void *hf_secret_big_alloc(size_t len, bool *ret_locked)
     return area;
 }
 
+bool hf_secret_big_lockable(size_t len)
+{
+    size_t whole = round_to_pages(len);
+    if (len == 0 || whole < len)
+        return false;
+    void *area = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (area == MAP_FAILED)
+        return false;
+    bool lockable = syscall(SYS_mlock2, area, whole, MLOCK_ONFAULT) == 0; /* not mlock: it would make every page */
+    (void)munmap(area, whole);
+    return lockable;
+}
+
 void hf_secret_big_free(void *p, size_t len)
 {
     if (!p)

@@ -38,6 +38,8 @@ void hf_secret_wipe_stack(void);
  * hf_secret_big_free wipes len bytes before unmapping. *ret_locked tells whether it can reach swap. */
 void *hf_secret_big_alloc(size_t len, bool *ret_locked);
 void hf_secret_big_free(void *p, size_t len);
+/* True when hf_secret_big_alloc(len) would give locked memory now. Cheap: asks for the lock of memory that nobody touches. */
+bool hf_secret_big_lockable(size_t len);
 /* True when the machine has a swap device or file at the time of the call (reads the descriptor that hf_secret_open took of /proc/swaps;
  * true as well when that could not be read: the careful answer). */
 bool hf_secret_machine_swaps(void);

@@ -18,6 +18,7 @@ void hf_enclave_status_write(struct hf_writer *writer, const struct hf_enclave_s
     hf_write_u32(writer, status->failed_since_unlock);
     hf_element_status_write(writer, &status->element);
     hf_write_u8(writer, status->secret_memory);
+    hf_write_u8(writer, status->kdf_may_swap ? 1 : 0);
     hf_write_string(writer, status->note);
 }
 
@@ -37,5 +38,6 @@ void hf_enclave_status_read(struct hf_reader *reader, struct hf_enclave_status *
     ret->failed_since_unlock = hf_read_u32(reader);
     hf_element_status_read(reader, &ret->element);
     ret->secret_memory = hf_read_u8(reader);
+    ret->kdf_may_swap = hf_read_bool(reader);
     hf_read_string(reader, ret->note, sizeof ret->note);
 }

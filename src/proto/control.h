@@ -4,7 +4,7 @@
  *
  * | request       | descriptors | body | secrets on the channel | reply body |
  * | START         | -           | - | | reads the keybag, asks the element for D, checks the MAC and generation, opens the device section: enclave status. HF_DAMAGED, HF_GONE, HF_UNREACHABLE as found, still with enclave status as body |
- * | CREATE        | secret      | policy | u32 memory_kib (0: auto) | u32 passes | u32 element kind | string tcti | u8 recovery | u8 trusted TPM | u32 measure | u8 sentence | -> passcode, -> sentence when said; <- recovery secret when wanted | vault id 16 | u32 PCRs of measure that nothing was measured into |
+ * | CREATE        | secret      | policy | u32 memory_kib (0: auto) | u32 passes | u32 element kind | string tcti | u8 recovery | u8 trusted TPM | u32 measure | u8 sentence | -> passcode, -> sentence when said; <- recovery secret when wanted | vault id 16 | u32 PCRs of measure that nothing was measured into | u8 Argon2id's memory may reach swap |
  * | UNLOCK        | secret      | - | -> passcode | enclave status (HF_OK), else element numbers in the text |
  * | LOCK          | -           | u32 mask of classes to forget | | - |
  * | PASSCODE      | secret      | - | -> old passcode, -> new passcode | - |
@@ -19,7 +19,7 @@
  * | SETTINGS      | secret      | u32 which (HF_SETTING_*) | u32 grace_s | u32 inactivity_s | u32 screen lock | -> passcode | enclave status     only what `which` names is changed |
  * A refused passcode's answer has no body, or u8 1: it was the duress passcode, everything is destroyed, and the supervisor evicts all classes at once.
  * enclave status = u8 loaded | vault id 16 | u64 generation | policy | u8 has_recovery | u32 kdf memory | u32 passes | u32 lanes | u32 available mask | u32 meta mask
- *                | u8 was unlocked since start | u32 failed since the last unlock (as told by the element at that unlock) | element status (proto/element.h) | u8 secret memory kind | string note
+ *                | u8 was unlocked since start | u32 failed since the last unlock (as told by the element at that unlock) | element status (proto/element.h) | u8 secret memory kind | u8 Argon2id's memory may reach swap | string note
  * policy = u32 attempts | u32 delay_count | u32 delay_s… | u32 grace_s | u32 inactivity_s | u32 profile | u32 screen lock */
 #ifndef HF_PROTO_CONTROL_H
 #define HF_PROTO_CONTROL_H
@@ -69,6 +69,7 @@ struct hf_enclave_status {
     uint32_t failed_since_unlock;
     struct hf_element_status element;
     uint8_t secret_memory; /* enum hf_secret_kind */
+    bool kdf_may_swap;     /* [EL-23] */
     char note[256];
 };
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "os/file.h"
+#include "proto/fields.h"
 
 /* Goes on at once, without asking. */
 static void step_now(struct hf_super *super, struct hf_job *job, hf_step then, const struct hf_error *error)
@@ -60,9 +61,11 @@ static void created(struct hf_super *super, struct hf_job *job, struct hf_answer
     struct hf_writer body;
     uint8_t id[16], bytes[32];
     uint32_t untouched = 0;
+    bool may_swap = false;
     if (answer->verdict.result == HF_OK) {
         hf_read_bytes(&answer->body, id, sizeof id);
         untouched = hf_read_u32(&answer->body);
+        may_swap = hf_read_bool(&answer->body);
         if (hf_reader_end(&answer->body) != HF_OK)
             (void)hf_fail(&answer->verdict, HF_PROTOCOL, "holdfast-enclave: a malformed answer");
     }
@@ -77,6 +80,7 @@ static void created(struct hf_super *super, struct hf_job *job, struct hf_answer
     if (answer->verdict.result == HF_OK) {
         hf_write_bytes(&body, id, sizeof id);
         hf_write_u32(&body, untouched);
+        hf_write_u8(&body, may_swap);
     }
     hf_job_end(super, job, &answer->verdict, &body);
 }

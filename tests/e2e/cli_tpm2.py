@@ -47,21 +47,36 @@ expect(8, "create", vault, "--element", "tpm2", "--tcti", tpm.tcti, "--no-recove
 expect(2, "create", vault, "--element", "tpm2", "--tcti", tpm.tcti, "--attempts", "0", *cheap, lines=["314159"])
 expect(9, "create", vault, "--element", "tpm2", "--tcti", f"swtpm:path={work}/nobody", *cheap, lines=["314159"])
 expect(2, "create", vault, "--element", "tpm2", "--tcti", "mssim", *cheap, lines=["314159"])
-# [EL-16] where the machine swaps and nothing can be locked, six digits are not enough with a TPM either
-def unlocked(pin):
-    command = [hf, "create", vault, "--element", "tpm2", "--tcti", tpm.tcti, "--no-recovery", *cheap]
-    if os.geteuid() == 0:
+# [EL-16] where the machine swaps and nothing can be locked, six digits are not enough with a TPM either; [EL-23] a passphrase is taken, and its owner told
+new = ["create", vault, "--element", "tpm2", "--tcti", tpm.tcti, "--no-recovery", *cheap]
+WARNING = "warning: Argon2id's memory cannot be locked and this machine swaps"
+
+
+def unlocked(pin, *words, mib=8):
+    """As a plain user who may lock so much (0: as whoever runs this, with the right to lock anything), on a machine that swaps."""
+    command = [hf, *words]
+    if os.geteuid() == 0 and mib:
         command = ["setpriv", "--bounding-set", "-ipc_lock", *command]
     done = subprocess.run(command, env=env | {"HF_TEST_SWAPS": "1"}, input=pin.encode() + b"\n", stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_MEMLOCK, (8 << 20, 8 << 20)))
+                          preexec_fn=lambda: mib and resource.setrlimit(resource.RLIMIT_MEMLOCK, (mib << 20, mib << 20)))
     return done.returncode, done.stdout.decode()
 
 
-code, said = unlocked("314159")
+code, said = unlocked("314159", *new)
 check(code == 8 and "swap" in said, f"six digits and swap: exit {code}: {said}")
 check(not os.path.exists(bag), "nothing is left of a refused creation")
-code, said = unlocked("correct horse battery staple")
-check(code == 0, f"a passphrase and swap: exit {code}: {said}")
+code, said = unlocked("correct horse battery staple", *new)
+check(code == 0 and [WARNING in line for line in said.splitlines()].count(True) == 1, f"a passphrase and swap: exit {code}: {said}")
+code, said = unlocked("", "status", vault)
+check(code == 0 and WARNING in said, f"status warns as well: {said}")
+code, said = unlocked("", "status", vault, "--json")
+check(code == 0 and json.loads(said)["kdf_may_swap"] is True, f"and in JSON: {said}")
+with open("/proc/self/status") as f:
+    may_lock_all = int(next(line for line in f if line.startswith("CapEff")).split()[1], 16) >> 14 & 1 # CAP_IPC_LOCK
+hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]
+if may_lock_all or hard == resource.RLIM_INFINITY or hard >= 80 << 20:
+    code, said = unlocked("", "status", vault, "--json", mib=0 if may_lock_all else 80) # its 64 MiB and the arena of keys
+    check(code == 0 and json.loads(said)["kdf_may_swap"] is False, f"where the whole can be locked: no warning: {said}")
 expect(0, "erase", vault, "--yes")
 shutil.rmtree(vault)
 expect(0, "create", vault, "--tcti", relay.tcti, "--recovery-file", phrase, *cheap, lines=["314159"])

@@ -80,6 +80,11 @@ def hard_links(d):
         os.link(f"{d}/l2", f"{d}/t")
         os.unlink(f"{d}/t")
     out += [os.stat(f"{d}/l2").st_nlink, cat(f"{d}/sub/l1")]
+    os.mkdir(f"{d}/from")
+    os.symlink("a link that gets a name elsewhere", f"{d}/from/s")
+    os.utime(f"{d}/from", ns=(PAST, PAST + 5))
+    os.link(f"{d}/from/s", f"{d}/t", follow_symlinks=False)
+    out += [os.stat(f"{d}/from").st_mtime_ns, os.readlink(f"{d}/t")]  # its old directory did not change
     for kind in ("file", "link"):  # more names than a header has place for
         top = f"{d}/{kind}s"
         os.mkdir(top)

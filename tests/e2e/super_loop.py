@@ -116,7 +116,7 @@ open_vault()
 check("START" in log(), "START reaches the filesystem")
 
 # [IF-3]
-FIELDS = """vault vault_id mountpoint state element classes open_unless_open open_unless_open_since_s failed_since_unlock grace_left_s generation settings pids secret_memory freshness note
+FIELDS = """vault vault_id mountpoint state element classes open_unless_open open_unless_open_since_s failed_since_unlock grace_left_s generation settings pids secret_memory kdf_may_swap freshness note
 under_way version enclave_sha256 since_s triggers last_stop""".split()
 now = json.loads(run_("status", vault, "--json").text)
 check(set(now) == set(FIELDS), f"the fields of status: {sorted(set(now) ^ set(FIELDS))}")

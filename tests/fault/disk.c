@@ -66,7 +66,7 @@ struct disk *disk_copy(const struct disk *from)
 
 void disk_free(struct disk *disk)
 {
-    for (unsigned i = 0; i < DISK_INODES; i++) {
+    for (unsigned i = 0; disk && i < DISK_INODES; i++) {
         for (struct disk_name *name = disk->inodes[i].names, *next; name; name = next) {
             next = name->next;
             free(name);

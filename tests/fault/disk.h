@@ -106,6 +106,8 @@ void disk_mark(enum disk_kind kind, uint64_t a, uint64_t b);
 void disk_head(uint32_t settled, uint32_t state, const uint8_t tips[64]);
 void *disk_log_take(const void *bytes, size_t len);
 unsigned disk_open_fds(void);
+/* For a test that starts the programs again in one process. */
+void disk_close_all(void);
 
 /* Errors: call number `at` of hf_disk (and all later ones, with `on`) fails with `with`. */
 enum disk_fault_kind { DISK_NO_FAULT, DISK_EIO, DISK_ENOSPC, DISK_SHORT, DISK_SYNC_LOST, DISK_ALLOC };

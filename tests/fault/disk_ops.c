@@ -117,6 +117,11 @@ unsigned disk_open_fds(void)
     return count;
 }
 
+void disk_close_all(void)
+{
+    memset(fds, 0, sizeof fds);
+}
+
 static uint32_t ino_of(int fd)
 {
     if (fd == fixed.fd && fd >= 0)

@@ -56,6 +56,8 @@ static void cut_again(struct cut_run *run, struct disk *before, struct state_run
             char text[560];
             (void)snprintf(text, sizeof text, "cut in the recovery at %u of %u: %s", again.position - run->log_count, recorded - run->log_count, said->text);
             complain(run->work->name, "second cut", run->position, text);
+            if (getenv("HF_FAULT_TRACE"))
+                show_log(run->log_count);
         }
         disk_log->count = count;
         disk_log->used = used;

@@ -220,17 +220,6 @@ static void fresh_start(void)
     memset(journal, 0, sizeof *journal);
 }
 
-static void free_disk(struct disk *disk)
-{
-    for (unsigned i = 0; i < DISK_INODES; i++) {
-        for (struct disk_name *name = disk->inodes[i].names, *next; name; name = next) {
-            next = name->next;
-            free(name);
-        }
-    }
-    free(disk);
-}
-
 /* --- cuts --- */
 
 struct cut_run {
@@ -251,7 +240,7 @@ static void judge_one(struct cut_run *run, const char *what)
         counts->states++;
         if (!in_child(judges[i], &state))
             complain(run->work->name, what, run->crash.position);
-        free_disk(state.disk);
+        disk_free(state.disk);
         disk_log->count = run->log_count;
         disk_log->used = run->log_used;
         disk_log->next_ino = run->next_ino;
@@ -308,7 +297,7 @@ static void cuts_of(const struct work *work, unsigned one_in)
         if (wanted && run.crash.begun > 0)
             cut_here(&run);
     }
-    free_disk(run.crash.durable);
+    disk_free(run.crash.durable);
 }
 
 /* --- failing calls --- */
@@ -367,11 +356,11 @@ static void fault_at(const struct work *work, unsigned which, uint64_t k, bool o
         counts->states++;
         if (!in_child(judge_state, &state))
             complain(work->name, label, k);
-        free_disk(state.disk);
+        disk_free(state.disk);
         disk_log->count = run.log_count;
         disk_log->used = run.log_used;
     }
-    free_disk(run.crash.durable);
+    disk_free(run.crash.durable);
 }
 
 static void faults_of(const struct work *work, unsigned one_in)

@@ -15,6 +15,11 @@ __attribute__((weak)) const char *__lsan_default_suppressions(void)
     return "leak:libcrypto";
 }
 
+__attribute__((weak)) unsigned fuzz_cost(void)
+{
+    return 1;
+}
+
 static uint32_t chance(uint32_t bound)
 {
     state ^= state << 13;
@@ -69,9 +74,9 @@ static size_t mutate(uint8_t *bytes, size_t len, const uint8_t *other, size_t ot
 static void try_seed(const uint8_t *seed, size_t len)
 {
     static uint8_t work[FUZZ_MAX];
-    for (size_t at = 0; at < len; at += 1 + len / CUTS)
+    for (size_t at = 0; at < len; at += 1 + len * fuzz_cost() / CUTS)
         (void)run(seed, at);
-    for (size_t at = 0; at < len; at += 1 + len / FLIPS) {
+    for (size_t at = 0; at < len; at += 1 + len * fuzz_cost() / FLIPS) {
         memcpy(work, seed, len);
         work[at] ^= (uint8_t)(1u << chance(8));
         (void)run(work, len);
@@ -120,7 +125,7 @@ int main(int argc, char **argv)
     size_t lens[SEEDS];
     unsigned count = 0;
     const char *asked = getenv("HF_FUZZ_ROUNDS");
-    unsigned long rounds = asked ? strtoul(asked, NULL, 10) : ROUNDS;
+    unsigned long rounds = asked ? strtoul(asked, NULL, 10) : ROUNDS / fuzz_cost();
     fuzz_start();
     while (count < SEEDS && (lens[count] = fuzz_seed(count, seeds[count])) > 0)
         count++;

@@ -25,11 +25,11 @@ m("a page grows inside a durable length", "src/fs/content_io.c", "    content->a
   "    content->ahead = true;\n    return HF_OK;\n}\n\nenum hf_result hf_content_put_pages", "test_content")
 m("a new generation's header is not durable before its pages", "src/fs/content_settle.c", "    if (content->gen_due) /* [FC-6] [CR-7] */", "    if (0)", "test_content")
 m("a window's tail is cut below what was promised", "src/fs/content_header.c", "*ret = end > dynamic->durable ? end : dynamic->durable;", "*ret = end;", "test_content_cases")
-m("the head moves on before the barrier", "src/fs/settle.c", "    if (!failed)\n        failed = hf_disk->syncfs(hf_node_of(HF_TREE_ROOT)->fd);\n    if (failed && moved_attr)",
+m("the head moves on before the barrier", "src/fs/settle.c", "    if (!failed)\n        failed = hf_sync_all(hf_node_of(HF_TREE_ROOT)->fd);\n    if (failed && moved_attr)",
   "    if (failed && moved_attr)", "test_fault")
-m("headers vouch for attributes that are not durable", "src/fs/settle.c", "    if (!barrier && moved_attr)\n        barrier = hf_disk->syncfs(hf_node_of(HF_TREE_ROOT)->fd);\n", "", "test_fault")
-m("a directory's fsync leaves its new files out", "src/fs/settle.c", "            failed = hf_disk->fdatasync(node->fd);\n        node->unsynced", "            failed = 0;\n        node->unsynced", "test_fault")
-m("an index is not synced before its rename", "src/fs/chainfile.c", "    return disk(hf_disk->fsync(fd));", "    return HF_OK;", "test_index")
+m("headers vouch for attributes that are not durable", "src/fs/settle.c", "    if (!barrier && moved_attr)\n        barrier = hf_sync_all(hf_node_of(HF_TREE_ROOT)->fd);\n", "", "test_fault")
+m("a directory's fsync leaves its new files out", "src/fs/settle.c", "            failed = hf_sync_data(node->fd);\n        node->unsynced", "            failed = 0;\n        node->unsynced", "test_fault")
+m("an index is not synced before its rename", "src/fs/chainfile.c", "    return disk(hf_sync_whole(fd));", "    return HF_OK;", "test_index")
 
 # --- what lies on the disk is not believed ---
 m("a zero page is a hole anywhere", "src/fs/content_io.c", "return hf_cover_has(content->dynamic.cover, page) ? HF_OK : HF_DAMAGED;", "return HF_OK;", "test_content_cases", quick=True)

@@ -299,6 +299,7 @@ static void refuse_without_lock_limit(void)
     uint8_t *big = hf_secret_big_alloc(1 << 20, &locked);
     CHECK(big && !locked);
     hf_secret_big_free(big, 1 << 20);
+    CHECK(!hf_secret_big_lockable(1 << 20) && hf_secret_big_lockable(4096)); /* [EL-23] */
 }
 
 /* [PR-3] */
@@ -320,6 +321,7 @@ TEST(secret_big_alloc)
     hf_secret_big_free(big, (1 << 20) + 5);
     hf_secret_big_free(NULL, 5);
     CHECK(hf_secret_big_alloc(0, NULL) == NULL && hf_secret_big_alloc(SIZE_MAX, NULL) == NULL);
+    CHECK(hf_secret_big_lockable((1 << 20) + 5) && !hf_secret_big_lockable(0) && !hf_secret_big_lockable(SIZE_MAX));
     hf_secret_wipe_stack(); /* on an ordinary stack too */
 }
 
