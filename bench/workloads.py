@@ -188,8 +188,13 @@ class Round:
         self.measure("ls_warm", f"ls -lR {tree} >/dev/null", quiet=False)
         self.measure("md5_cold", f"find {tree} -type f -print0 | xargs -0 md5sum >/dev/null", before=self.cold)
         self.measure("grep_warm", f"grep -rc zzqqxx {tree} >/dev/null || true", quiet=False)
-        if subprocess.run(["tar", "df", f"{self.inputs}/tree.tar", "-C", f"{self.at}/t"], stdout=subprocess.DEVNULL).returncode:
+        done = subprocess.run(["tar", "df", f"{self.inputs}/tree.tar", "-C", f"{self.at}/t"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              env=dict(os.environ, LC_ALL="C"))
+        times = [line for line in done.stdout.splitlines() if line.endswith(": Mod time differs")]
+        if done.returncode > 1 or len(times) < len(done.stdout.splitlines()):
             raise RuntimeError(f"{self.system.label}: the tree is not what was unpacked")
+        if times: # securefs and CryFS: a time that is set before the file is closed is lost
+            print(f"  {self.system.label}: {len(times)} times of change are not what was unpacked")
         if any(name.startswith("git") for name in self.chosen):
             self.measure("git_add", f"cd {tree} && git init -q . 2>/dev/null && git config core.fsync none && git add -A")
             self.measure("git_status_cold", f"cd {tree} && git status --porcelain >/dev/null", before=self.cold)
