@@ -206,7 +206,7 @@ static enum hf_result get_old_page(struct hf_content *content, struct hf_worker 
     if (old->got <= at || page < old->first || page > old->first + 1) {
         uint64_t next = hf_page_start(page + 1);
         bool both = end > next && end < next + HF_PAGE_DATA_LEN;
-        ssize_t got = hf_disk->pread(content->fd, old->sealed, (both ? 2u : 1u) * HF_PAGE_LEN, (off_t)(page * HF_PAGE_LEN));
+        ssize_t got = hf_disk->pread(content->fd, old->sealed, (size_t)(both ? 2 : 1) * HF_PAGE_LEN, (off_t)(page * HF_PAGE_LEN));
         if (got < 0)
             return hf_content_errno(got);
         old->first = page;

@@ -98,10 +98,13 @@ static void replace_whole(struct thread *t)
     judge("create", temporary, fd, MAY(ENOENT));
     if (fd < 0)
         return;
-    judge("write", temporary, write(fd, bytes, len), MAY(-1));
+    ssize_t wrote = write(fd, bytes, len);
+    judge("write", temporary, wrote, MAY(-1));
     if (pick(t, 8) == 0)
         judge("fsync", temporary, fsync(fd), MAY(-1));
     (void)close(fd);
+    if (wrote != (ssize_t)len) /* refused by the lock: an unlock may come before the rename */
+        return;
     judge("rename over", path, rename(temporary, path), MAY(ENOENT, EISDIR));
 }
 
