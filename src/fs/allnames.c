@@ -13,15 +13,19 @@
 int hf_all_names_add(struct hf_all_names *all, struct hf_node *dir, const char *backing, const char *plain)
 {
     if (all->count == all->cap) {
-        size_t cap = all->cap * 2 + 4;
-        struct hf_one_name *more = reallocarray(all->names, cap, sizeof *more);
+        size_t cap = all->cap * 2 + 4, used = all->count * sizeof *all->names;
+        struct hf_one_name *more = calloc(cap, sizeof *more);
         if (!more)
             return -ENOMEM;
+        if (used > 0) { /* not realloc, which leaves the plain names in the heap */
+            memcpy(more, all->names, used);
+            hf_wipe(all->names, used);
+        }
+        free(all->names);
         all->names = more;
         all->cap = cap;
     }
     struct hf_one_name *name = &all->names[all->count++];
-    memset(name, 0, sizeof *name);
     memcpy(name->backing, backing, strlen(backing));
     memcpy(name->plain, plain, strlen(plain));
     name->dir = dir;

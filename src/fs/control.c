@@ -91,6 +91,9 @@ static enum hf_result on_lock(struct control *c, struct exchange *x)
         return HF_PROTOCOL;
     hf_gate_close(ENOKEY); /* what waits holds pages that are to be invalidated */
     /* Invalidation waits, unkillably, for a request that hangs; then only death ends it. */
+    hf_death_in(DRAIN_MS);
+    if (phase == 2)
+        hf_tree_lock_refuse(mask);
     hf_death_in(phase == 1 || how & HF_LOCK_DEEP ? DRAIN_MS : DROP_MS); /* a deep lock settles once more */
     int status = phase == 1 ? hf_tree_lock_drain(mask) : hf_tree_lock_drop(mask);
     bool wiped = phase == 1 || hf_worker_forget_all();

@@ -120,8 +120,10 @@ int hf_tree_settle(void);
 /* Milliseconds until a settle is due, -1 when nothing is dirty. */
 int hf_tree_settle_due_ms(void);
 
-/* Phases of proto/mount.h LOCK: drain (settle until nothing of the classes is pending, invalidate), then drop (keys, plaintext; invalidate again). */
+/* Phases of proto/mount.h LOCK: drain (settle until nothing of the classes is pending, invalidate); then refuse (programs get no further, the rest is settled) and drop
+ * (keys, plaintext; invalidate again). */
 int hf_tree_lock_drain(uint32_t mask);
+void hf_tree_lock_refuse(uint32_t mask);
 int hf_tree_lock_drop(uint32_t mask);
 /* With write-back, after hf_serve_wakes: what a long write has put into the kernel's cache since the drop goes as well. */
 void hf_tree_lock_again(void);

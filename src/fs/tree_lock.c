@@ -162,13 +162,19 @@ static void forget_one(struct hf_node *node, void *arg)
     pthread_rwlock_unlock(&node->lock);
 }
 
+/* [LK-9] What programs did since the drain is settled: their files' keys are about to go. */
+void hf_tree_lock_refuse(uint32_t mask)
+{
+    struct sweep sweep = {.mask = mask};
+    hf_keyring_closing(mask);
+    hf_node_each(is_pending, &sweep);
+    if (sweep.pending && settle_all(&sweep) != 0)
+        (void)fprintf(stderr, "holdfast-fs: what was written in the last moments before the lock could not be made durable\n");
+}
+
 int hf_tree_lock_drop(uint32_t mask)
 {
     struct sweep sweep = {.mask = mask, .drop = true};
-    hf_keyring_closing(mask);
-    hf_node_each(is_pending, &sweep); /* [LK-9] what programs did since the drain: their files' keys are about to go */
-    if (sweep.pending && settle_all(&sweep) != 0)
-        (void)fprintf(stderr, "holdfast-fs: what was written in the last moments before the lock could not be made durable\n");
     if (mask & HF_CLASS_BIT(HF_CLASS_ALWAYS)) /* erased by the duress passcode: nothing comes back */
         hf_keyring_drop_all();
     else

@@ -275,24 +275,27 @@ static int rewrap(struct hf_node *file, const struct hf_all_names *known)
     return failed;
 }
 
-/* hf_ns held exclusively. One more name of it: NULL when there are others still to come. */
-static struct linked *met(struct walk *walk, struct hf_node *file, uint64_t parent, const char *name, nlink_t links)
+/* hf_ns held exclusively. One more name of it; *ret: NULL when there are others still to come. */
+static int met(struct walk *walk, struct hf_node *file, uint64_t parent, const char *name, nlink_t links, struct linked **ret)
 {
+    *ret = NULL;
     struct linked **at = &walk->linked[file->ino % LINKED];
     while (*at && (*at)->file != file)
         at = &(*at)->next;
     struct linked *linked = *at;
     if (!linked && (linked = calloc(1, sizeof *linked)) == NULL)
-        return NULL;
+        return -ENOMEM;
     if (!linked->file) {
         linked->file = file;
         hf_node_ref(file);
         *at = linked;
     }
-    if (hf_all_names_add(&linked->names, hf_node_of(parent), "", name) != 0 || linked->names.count < links)
-        return NULL;
+    int failed = hf_all_names_add(&linked->names, hf_node_of(parent), "", name);
+    if (failed || linked->names.count < links)
+        return failed;
     *at = linked->next;
-    return linked;
+    *ret = linked;
+    return 0;
 }
 
 static void linked_free(struct linked *linked)
@@ -323,7 +326,7 @@ static void rotate_entry(struct walk *walk, uint64_t parent, const char *name, s
     bool due = !failed && is_due(walk, file);
     pthread_rwlock_unlock(&file->lock);
     if (due && entry->attr.st_nlink > 1) {
-        linked = met(walk, file, parent, name, entry->attr.st_nlink);
+        failed = met(walk, file, parent, name, entry->attr.st_nlink, &linked);
         due = linked != NULL;
     }
     if (due)

@@ -63,6 +63,11 @@ int hf_tree_lock_drain(uint32_t mask)
     return hf_tree_settle();
 }
 
+void hf_tree_lock_refuse(uint32_t mask)
+{
+    (void)mask;
+}
+
 int hf_tree_lock_drop(uint32_t mask)
 {
     (void)mask;

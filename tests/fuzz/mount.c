@@ -173,6 +173,11 @@ int hf_tree_lock_drain(uint32_t mask)
     return phase(1, mask);
 }
 
+void hf_tree_lock_refuse(uint32_t mask)
+{
+    last_mask = mask;
+}
+
 int hf_tree_lock_drop(uint32_t mask)
 {
     return phase(2, mask);

@@ -100,8 +100,8 @@ m("the KEK stays after a lock", "src/enclave/serve.c", "    hf_kek_wipe(&e->kek)
 m("the enclave opens files of a locked class", "src/enclave/filekeys.c", "    if (!(e->available & HF_CLASS_BIT(ret->class)))\n        return HF_LOCKED;", "", "e2e/enclave_flow.py")
 m("keys of a wrong generation open", "src/enclave/keystore.c", ": entry->generation == generation))", ": entry->generation >= generation))", "e2e/verbs.py")
 m("the enclave forgets to forget by time", "src/enclave/serve.c", "    hf_enclave_forget(e, UINT32_MAX);\n    hf_enclave_expect(e, false);\n}", "    hf_enclave_expect(e, false);\n}", "e2e/enclave_flow.py")
-m("file keys and pages stay in the filesystem", "src/fs/tree_lock.c", "        hf_content_forget(node->content);\n    pthread_rwlock_unlock(&node->lock);\n}\n\nint hf_tree_lock_drop",
-  "        (void)kept;\n    pthread_rwlock_unlock(&node->lock);\n}\n\nint hf_tree_lock_drop", "e2e/lock.py locked_files")
+m("file keys and pages stay in the filesystem", "src/fs/tree_lock.c", "        hf_content_forget(node->content);\n    pthread_rwlock_unlock(&node->lock);\n}\n\n/* [LK-9]",
+  "        (void)kept;\n    pthread_rwlock_unlock(&node->lock);\n}\n\n/* [LK-9]", "e2e/lock.py locked_files")
 m("the filesystem keeps its names' keys", "src/fs/keyring.c", "            hf_name_key_wipe(&ring->current[class].name);", "", "e2e/lock.py in_memory")
 m("threads keep what they worked on", "src/fs/worker.c", "    wipe(worker);\n    __atomic_store_n(&worker->forget, false", "    __atomic_store_n(&worker->forget, false", "e2e/lock.py in_memory")
 m("the kernel keeps its pages", "src/fs/tree_lock.c", "    if (of_mask(sweep, node->class))\n        hf_kernel->inval_node(node->id);", "", "e2e/lock.py locked_files")
