@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "crypto/prf.h"
 #include "fs/files.h"
 #include "fs/fresh_part.h"
 #include "fs/keyring.h"
@@ -14,57 +13,10 @@
 #include "keys/wipe.h"
 #include "os/disk.h"
 
-enum domain { DIR_KEY = 1, NAME_KEY, TAG };
-
 static _Thread_local char why[200];
 static _Thread_local bool believes;
 static atomic_bool told; /* the log has its line */
 static uint64_t believed;
-
-/* --- keys and tags --- */
-
-static uint64_t prf(const struct hf_fresh_index *index, enum domain domain, const struct hf_span *pieces, unsigned count)
-{
-    uint64_t out[2];
-    hf_prf(index->prf, (uint8_t)domain, pieces, count, out);
-    return out[0] ? out[0] : 1; /* 0 has a meaning of its own */
-}
-
-uint64_t hf_fresh_dir_key(const struct hf_fresh_index *index, const uint8_t dir_id[16])
-{
-    return prf(index, DIR_KEY, &HF_SPAN(dir_id, 16), 1);
-}
-
-uint64_t hf_fresh_name_key(const struct hf_fresh_index *index, const uint8_t dir_id[16], const char *backing)
-{
-    struct hf_span pieces[] = {HF_SPAN(dir_id, 16), HF_SPAN(backing, strlen(backing))};
-    return prf(index, NAME_KEY, pieces, 2);
-}
-
-static uint64_t tag(const struct hf_fresh_index *index, char kind, struct hf_span identity)
-{
-    struct hf_span pieces[] = {HF_SPAN(&kind, 1), identity};
-    return prf(index, TAG, pieces, 2);
-}
-
-uint64_t hf_fresh_file_key(const struct hf_fresh_index *index, const uint8_t file_id[16])
-{
-    return tag(index, 'F', HF_SPAN(file_id, 16));
-}
-
-static uint64_t file_tag(const struct hf_fresh_index *index, const struct hf_node *file)
-{
-    return hf_fresh_file_key(index, file->content->header.file_id);
-}
-
-static uint64_t other_tag(const struct hf_fresh_index *index, const struct stat *st)
-{
-    const uint64_t values[] = {st->st_mode & S_IFMT, S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode) ? (uint64_t)st->st_rdev : 0};
-    uint8_t bytes[16];
-    for (unsigned i = 0; i < sizeof bytes; i++)
-        bytes[i] = (uint8_t)(values[i / 8] >> (8 * (i % 8)));
-    return tag(index, 'O', HF_SPAN_OF(bytes));
-}
 
 /* --- what failed --- */
 
@@ -221,7 +173,7 @@ int hf_fresh_lookup(struct hf_node *dir, const char *plain, const struct hf_plac
     if (place->exists) {
         if (judged && !spot.there)
             return stale("a name that the vault does not have: probably restored, or added by someone");
-        if (judged && has_no_proof(&place->st) && spot.entry.tag != other_tag(spot.index, &place->st))
+        if (judged && has_no_proof(&place->st) && spot.entry.tag != hf_fresh_other_tag(spot.index, &place->st))
             return stale("another kind of object, or another device, has this name");
         return 0;
     }
@@ -321,7 +273,7 @@ static void keep_ctime(const struct hf_node *file, struct hf_index_entry *entry)
 
 static void put_versions(struct spot *name, const struct hf_node *file, bool shared, uint32_t content, bool taken)
 {
-    uint64_t the_tag = file_tag(name->index, file);
+    uint64_t the_tag = hf_fresh_file_tag(name->index, file);
     uint32_t meta = (uint32_t)file->content->meta.version;
     if (meta == 0 && content == 0)
         meta = 1; /* 0 and 0 has a meaning of its own */
@@ -357,7 +309,7 @@ static bool had_other_form(const struct hf_node *file, uint32_t *ret_content)
         return false;
     for (int always = 0; always < 2 && !had; always++) {
         if (hf_place_make(dir, plain, always, &place) != 0 || !spot_in(dir, place.backing, always, &name) || !name.there ||
-            name.entry.tag != file_tag(name.index, file))
+            name.entry.tag != hf_fresh_file_tag(name.index, file))
             continue;
         versions_of(&name, &versions);
         had = versions.there && versions.entry.meta == (uint32_t)file->content->meta.version;
@@ -375,7 +327,7 @@ int hf_fresh_bind(struct hf_node *file, const uint8_t slot[HF_SLOT_LEN])
     uint32_t meta = (uint32_t)file->content->meta.version;
     bool window = hf_unclean && file->content->in_window;
     uint32_t content = (uint32_t)file->content->version;
-    if (!name.there || name.entry.tag != file_tag(name.index, file)) {
+    if (!name.there || name.entry.tag != hf_fresh_file_tag(name.index, file)) {
         /* Made, renamed or put in another's place since the last settle before an unclean stop. */
         if (believes || window || (hf_unclean && file->evidence && hf_evidence_has(file, HF_EVIDENCE_NAME, slot)) || had_other_form(file, &content)) {
             int failed = choose(file->parent, file->name, &name);
@@ -493,7 +445,7 @@ int hf_fresh_dir(struct hf_node *dir)
     const struct hf_dir_record *record = &dir->dir.record;
     if (!spot_of_node(dir, &spot))
         return 0;
-    uint64_t the_tag = tag(spot.index, 'D', HF_SPAN_OF(record->dir_id));
+    uint64_t the_tag = hf_fresh_tag(spot.index, 'D', HF_SPAN_OF(record->dir_id));
     bool same = spot.there && spot.entry.tag == the_tag;
     if (same && spot.entry.meta == record->version)
         return 0;
@@ -502,7 +454,7 @@ int hf_fresh_dir(struct hf_node *dir)
         int failed = choose(dir->parent, dir->name, &spot);
         if (failed)
             return failed;
-        enter(&spot, record->version, 0, tag(spot.index, 'D', HF_SPAN_OF(record->dir_id)), false);
+        enter(&spot, record->version, 0, hf_fresh_tag(spot.index, 'D', HF_SPAN_OF(record->dir_id)), false);
         return 0;
     }
     if (same)
@@ -516,25 +468,25 @@ void hf_fresh_put_dir(struct hf_node *node, struct hf_node *dir, const char *bac
     if (!spot_in(dir, backing, always, &spot))
         return;
     dir->dir.changes++;
-    enter(&spot, node->dir.record.version, 0, tag(spot.index, 'D', HF_SPAN_OF(node->dir.record.dir_id)), false);
+    enter(&spot, node->dir.record.version, 0, hf_fresh_tag(spot.index, 'D', HF_SPAN_OF(node->dir.record.dir_id)), false);
 }
 
 void hf_fresh_dir_moved_on(struct hf_node *dir)
 {
     struct spot spot;
-    if (spot_of_node(dir, &spot) && spot.there && spot.entry.tag == tag(spot.index, 'D', HF_SPAN_OF(dir->dir.record.dir_id)))
+    if (spot_of_node(dir, &spot) && spot.there && spot.entry.tag == hf_fresh_tag(spot.index, 'D', HF_SPAN_OF(dir->dir.record.dir_id)))
         enter(&spot, dir->dir.record.version, 0, spot.entry.tag, false);
 }
 
 int hf_fresh_link(struct hf_node *dir, const char *backing, const char *text, size_t len)
 {
     struct spot spot;
-    if (!spot_of(dir, backing, &spot) || (spot.there && spot.entry.tag == tag(spot.index, 'L', HF_SPAN(text, len))))
+    if (!spot_of(dir, backing, &spot) || (spot.there && spot.entry.tag == hf_fresh_tag(spot.index, 'L', HF_SPAN(text, len))))
         return 0;
     if (believes || hf_unclean) {
         int failed = choose(dir, backing, &spot);
         if (!failed)
-            enter(&spot, 0, 0, tag(spot.index, 'L', HF_SPAN(text, len)), false);
+            enter(&spot, 0, 0, hf_fresh_tag(spot.index, 'L', HF_SPAN(text, len)), false);
         return failed;
     }
     return stale(spot.there ? "another link than the one that had this name: probably put back or put there by someone"
@@ -547,7 +499,7 @@ void hf_fresh_put_link(struct hf_node *dir, const char *backing, bool always, co
     if (!spot_in(dir, backing, always, &spot))
         return;
     dir->dir.changes++;
-    enter(&spot, 0, 0, tag(spot.index, 'L', HF_SPAN(text, len)), false);
+    enter(&spot, 0, 0, hf_fresh_tag(spot.index, 'L', HF_SPAN(text, len)), false);
 }
 
 void hf_fresh_put_other(struct hf_node *dir, const char *backing, bool always, const struct stat *st)
@@ -556,17 +508,17 @@ void hf_fresh_put_other(struct hf_node *dir, const char *backing, bool always, c
     if (!spot_in(dir, backing, always, &spot))
         return;
     dir->dir.changes++;
-    enter(&spot, 0, 0, other_tag(spot.index, st), false);
+    enter(&spot, 0, 0, hf_fresh_other_tag(spot.index, st), false);
 }
 
 int hf_fresh_believe_other(struct hf_node *dir, const char *backing, const struct stat *st)
 {
     struct spot spot;
-    if (!spot_of(dir, backing, &spot) || (spot.there && spot.entry.tag == other_tag(spot.index, st)))
+    if (!spot_of(dir, backing, &spot) || (spot.there && spot.entry.tag == hf_fresh_other_tag(spot.index, st)))
         return 0;
     int failed = choose(dir, backing, &spot);
     if (!failed)
-        enter(&spot, 0, 0, other_tag(spot.index, st), false);
+        enter(&spot, 0, 0, hf_fresh_other_tag(spot.index, st), false);
     return failed;
 }
 
@@ -586,7 +538,7 @@ int hf_fresh_believe_name(struct hf_node *dir, const char *backing)
         return 0;
     int failed = choose(dir, backing, &spot);
     if (!failed)
-        enter(&spot, 0, 0, tag(spot.index, 'X', HF_SPAN(NULL, 0)), false);
+        enter(&spot, 0, 0, hf_fresh_tag(spot.index, 'X', HF_SPAN(NULL, 0)), false);
     return failed;
 }
 

@@ -39,6 +39,10 @@ extern const uint8_t hf_fresh_nobody[HF_FILE_ID_LEN];
 uint64_t hf_fresh_dir_key(const struct hf_fresh_index *index, const uint8_t dir_id[16]);
 uint64_t hf_fresh_name_key(const struct hf_fresh_index *index, const uint8_t dir_id[16], const char *backing);
 uint64_t hf_fresh_file_key(const struct hf_fresh_index *index, const uint8_t file_id[16]);
+/* What an object is: kind 'F' file, 'D' directory, 'L' link, 'O' FIFO, socket or device, 'X' one that is not authentic. */
+uint64_t hf_fresh_tag(const struct hf_fresh_index *index, char kind, struct hf_span identity);
+uint64_t hf_fresh_file_tag(const struct hf_fresh_index *index, const struct hf_node *file);
+uint64_t hf_fresh_other_tag(const struct hf_fresh_index *index, const struct stat *st);
 /* Into the table and the changes. */
 void hf_fresh_enter(struct hf_fresh_index *index, const struct hf_index_entry *entry, bool taken);
 

@@ -3,28 +3,11 @@
 the versions and a cause in `check`; stops without a close, restored backups and copies are told apart and call nothing stale that is not. freshness.py BUILD
 
 Proves [FR-1] [FR-2] [FR-3] [FR-6] [FR-7] [FR-8] [FR-9] [FR-10]; [FR-4] [FR-5] beside tests/unit/test_index.c."""
-import errno, json, os, shutil, stat, sys
+import json, os, shutil, stat, sys
 
-from vaultkit import Vault, check, finish, kill
+from vaultkit import Vault, answer, cat, check, finish, kill, write
 
 BUILD = sys.argv[1]
-
-
-def answer(function, *args):
-    try:
-        return function(*args)
-    except OSError as e:
-        return errno.errorcode[e.errno]
-
-
-def write(path, data):
-    with open(path, "wb") as f:
-        f.write(data)
-
-
-def cat(path):
-    with open(path, "rb") as f:
-        return f.read()
 
 
 def disk_names(vault):

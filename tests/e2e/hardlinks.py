@@ -2,29 +2,12 @@
 """Files with several names get another class or key: all names lead to it. hardlinks.py BUILD
 
 Proves [CR-17] and, with it, [FC-9] on a real mount; tests/fault has the stops between two names (workload `names`)."""
-import errno, os, random, sys
+import os, random, sys
 
-from vaultkit import Vault, check, finish
+from vaultkit import Vault, answer, cat, check, finish, write
 
 CLASS = "user.holdfast.class"
 rng = random.Random(17)
-
-
-def answer(function, *args, **named):
-    try:
-        return function(*args, **named)
-    except OSError as e:
-        return errno.errorcode[e.errno]
-
-
-def put(path, data):
-    with open(path, "wb") as f:
-        f.write(data)
-
-
-def cat(path):
-    with open(path, "rb") as f:
-        return f.read()
 
 
 def classes(path, value):
@@ -59,7 +42,7 @@ def generations(v):
 def make(m, name, count, data):
     """count names, some in the root, some deeper."""
     paths = [f"{m}/{name}"]
-    put(paths[0], data)
+    write(paths[0], data)
     for i in range(1, count):
         folder = (m, f"{m}/{name}-d", f"{m}/{name}-d/deep/er", f"{m}/{name}-e")[i % 4]
         os.makedirs(folder, exist_ok=True)
@@ -96,7 +79,7 @@ def every_class(v, count):
 def known_name_gone(v):
     m = v.mnt
     for class_ in ("complete", "always"):
-        put(f"{m}/a", b"text" * 3000)
+        write(f"{m}/a", b"text" * 3000)
         os.makedirs(f"{m}/k", exist_ok=True)
         os.link(f"{m}/a", f"{m}/k/b")
         fd = os.open(f"{m}/a", os.O_RDONLY)
@@ -111,11 +94,11 @@ def known_name_gone(v):
 
 def refused(v):
     m = v.mnt
-    put(f"{m}/stranger", b"mine" * 2000)
+    write(f"{m}/stranger", b"mine" * 2000)
     os.link(f"{m}/stranger", f"{m}/stranger2")
     os.mkdir(f"{m}/locked")
     classes(f"{m}/locked", "complete")
-    put(f"{m}/two", b"two" * 2000)
+    write(f"{m}/two", b"two" * 2000)
     os.link(f"{m}/two", f"{m}/locked/two")
     inode = os.stat(f"{m}/stranger").st_ino
     v.close()
@@ -138,7 +121,7 @@ def rotated(v):
     for d in ("r1", "r2"):
         os.mkdir(f"{m}/{d}")
     for i in range(60):
-        put(f"{m}/r1/{i}", b"%d" % i * 300)
+        write(f"{m}/r1/{i}", b"%d" % i * 300)
         os.link(f"{m}/r1/{i}", f"{m}/r2/{i}")
     many = make(m, "many", 20, b"many" * 1000)
     v.close()

@@ -3,9 +3,9 @@
 and the rest stays readable. tamper.py BUILD [--long]
 
 Proves [FC-2] [FC-3] [FH-1] [NM-1] [NM-5] [NM-6] [CR-4] [CR-5] as far as the mount shows them."""
-import ctypes, errno, json, os, random, shutil, signal, sys, time
+import ctypes, json, os, random, shutil, signal, sys, time
 
-from vaultkit import Vault, check, finish, mounted, skip
+from vaultkit import Vault, answer, cat, check, finish, mounted, skip
 
 LONG = "--long" in sys.argv or os.environ.get("HF_LONG") == "1"
 ROOT = os.geteuid() == 0
@@ -24,18 +24,6 @@ def write(path, data, mode=0o644):
     with open(path, "wb") as f:
         f.write(data)
     os.chmod(path, mode)
-
-
-def cat(path):
-    with open(path, "rb") as f:
-        return f.read()
-
-
-def answer(function, *args):
-    try:
-        return function(*args)
-    except OSError as e:
-        return errno.errorcode[e.errno]
 
 
 class Batch:

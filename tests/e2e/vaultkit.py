@@ -1,10 +1,28 @@
 """A real vault on a real mount for the tests beside this file: made, opened, closed, killed; nothing stays mounted or running, however the test ends."""
-import atexit, gc, json, os, pathlib, shutil, signal, subprocess, sys, tempfile, time
+import atexit, errno, gc, json, os, pathlib, shutil, signal, subprocess, sys, tempfile, time
 
 from verdict import check, finish, mounted, skip, users  # its users' as well
 
 PROGRAMS = ("super", "element", "enclave", "fs")
 vaults = []
+
+
+def answer(function, *args, **named):
+    """What the call gives, or its errno's name."""
+    try:
+        return function(*args, **named)
+    except OSError as e:
+        return errno.errorcode[e.errno]
+
+
+def write(path, data):
+    with open(path, "wb") as f:
+        f.write(data)
+
+
+def cat(path):
+    with open(path, "rb") as f:
+        return f.read()
 
 
 class Vault:

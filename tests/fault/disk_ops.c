@@ -9,7 +9,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 struct disk_fault disk_fault;
@@ -48,17 +47,10 @@ static int fails_at(bool writes, bool syncs)
     return f->kind == DISK_EIO || f->kind == DISK_SYNC_LOST ? -EIO : -ENOSPC;
 }
 
-static int fails(bool writes)
+int disk_fails(bool writes)
 {
     return fails_at(writes, false);
 }
-
-#define FAILS(writes)                                                                                                  \
-    do {                                                                                                               \
-        int failed_ = fails(writes);                                                                                   \
-        if (failed_)                                                                                                   \
-            return failed_;                                                                                            \
-    } while (0)
 
 bool disk_alloc_fails(void)
 {
@@ -122,7 +114,7 @@ void disk_close_all(void)
     memset(fds, 0, sizeof fds);
 }
 
-static uint32_t ino_of(int fd)
+uint32_t disk_ino_of(int fd)
 {
     if (fd == fixed.fd && fd >= 0)
         return fixed.ino;
@@ -131,9 +123,9 @@ static uint32_t ino_of(int fd)
     return fds[fd - DISK_FD0].ino;
 }
 
-static struct disk_inode *inode_of(int fd)
+struct disk_inode *disk_inode_of(int fd)
 {
-    return &disk_now->inodes[ino_of(fd)];
+    return &disk_now->inodes[disk_ino_of(fd)];
 }
 
 static uint32_t make(uint32_t dir, const char *name, mode_t mode, const char *target)
@@ -149,8 +141,8 @@ static uint32_t make(uint32_t dir, const char *name, mode_t mode, const char *ta
 
 static int op_openat(int dir, const char *name, int flags, mode_t mode)
 {
-    uint32_t up = ino_of(dir), ino = up;
-    FAILS((flags & O_CREAT) != 0);
+    uint32_t up = disk_ino_of(dir), ino = up;
+    DISK_FAILS((flags & O_CREAT) != 0);
     if (strcmp(name, ".") != 0) {
         struct disk_name *entry = disk_entry_of(disk_now, up, name);
         if (entry && (flags & O_EXCL))
@@ -171,21 +163,21 @@ static int op_close(int fd)
 {
     if (fd > 2 && fd < DISK_FD0 && fd != fixed.fd)
         return close(fd); /* a socket */
-    (void)ino_of(fd);
+    (void)disk_ino_of(fd);
     fds[fd - DISK_FD0].used = false;
     return 0;
 }
 
 static int op_dup(int fd)
 {
-    FAILS(false);
-    return fd_new(ino_of(fd));
+    DISK_FAILS(false);
+    return fd_new(disk_ino_of(fd));
 }
 
 static ssize_t op_pread(int fd, void *buffer, size_t len, off_t offset)
 {
-    const struct disk_inode *inode = inode_of(fd);
-    FAILS(false);
+    const struct disk_inode *inode = disk_inode_of(fd);
+    DISK_FAILS(false);
     if ((uint64_t)offset >= inode->size)
         return 0;
     if (len > inode->size - (uint64_t)offset)
@@ -222,10 +214,10 @@ static void write_part(uint32_t ino, uint64_t at, const uint8_t *data, size_t le
 
 static ssize_t op_pwrite(int fd, const void *buffer, size_t len, off_t offset)
 {
-    uint32_t ino = ino_of(fd);
+    uint32_t ino = disk_ino_of(fd);
     if ((uint64_t)offset + len > (uint64_t)DISK_PAGES * DISK_PAGE)
         return -EFBIG;
-    int failed = fails(true);
+    int failed = disk_fails(true);
     size_t want = len;
     if (failed && disk_fault.kind != DISK_SHORT)
         return failed;
@@ -242,7 +234,7 @@ static ssize_t op_pwrite(int fd, const void *buffer, size_t len, off_t offset)
 
 static int sync_inode(int fd)
 {
-    uint32_t ino = ino_of(fd);
+    uint32_t ino = disk_ino_of(fd);
     int failed = fails_at(false, true);
     if (failed && disk_fault.kind == DISK_SYNC_LOST) /* what was to be written is clean in memory, and never comes to the disk */
         disk_put(&(struct disk_entry){.kind = DISK_SYNC, .ino = ino, .a = 1});
@@ -254,7 +246,7 @@ static int sync_inode(int fd)
 
 static int op_syncfs(int fd)
 {
-    (void)ino_of(fd);
+    (void)disk_ino_of(fd);
     int failed = fails_at(false, true);
     if (failed && disk_fault.kind == DISK_SYNC_LOST)
         disk_put(&(struct disk_entry){.kind = DISK_SYNC_ALL, .a = 1});
@@ -266,18 +258,18 @@ static int op_syncfs(int fd)
 
 static int op_ftruncate(int fd, off_t len)
 {
-    uint32_t ino = ino_of(fd);
+    uint32_t ino = disk_ino_of(fd);
     if ((uint64_t)len > (uint64_t)DISK_PAGES * DISK_PAGE)
         return -EFBIG;
-    FAILS(true);
+    DISK_FAILS(true);
     disk_put(&(struct disk_entry){.kind = DISK_CUT, .ino = ino, .a = (uint64_t)len});
     return 0;
 }
 
 static int op_fallocate(int fd, int mode, off_t offset, off_t len)
 {
-    uint32_t ino = ino_of(fd);
-    FAILS(true);
+    uint32_t ino = disk_ino_of(fd);
+    DISK_FAILS(true);
     if (mode & FALLOC_FL_PUNCH_HOLE)
         disk_put(&(struct disk_entry){.kind = DISK_PUNCH, .ino = ino, .a = (uint64_t)offset / DISK_PAGE, .b = (uint64_t)(offset + len) / DISK_PAGE});
     else if ((uint64_t)(offset + len) > (uint64_t)DISK_PAGES * DISK_PAGE)
@@ -289,8 +281,8 @@ static int op_fallocate(int fd, int mode, off_t offset, off_t len)
 
 static off_t op_lseek(int fd, off_t offset, int whence)
 {
-    const struct disk_inode *inode = inode_of(fd);
-    FAILS(false);
+    const struct disk_inode *inode = disk_inode_of(fd);
+    DISK_FAILS(false);
     for (uint64_t at = (uint64_t)offset; at < inode->size; at = (at / DISK_PAGE + 1) * DISK_PAGE) {
         if ((inode->pages[at / DISK_PAGE].image == NULL) == (whence == SEEK_HOLE))
             return (off_t)at;
@@ -313,30 +305,30 @@ static int stat_of(uint32_t ino, struct stat *ret)
 
 static int op_fstat(int fd, struct stat *ret)
 {
-    uint32_t ino = ino_of(fd);
-    FAILS(false);
+    uint32_t ino = disk_ino_of(fd);
+    DISK_FAILS(false);
     return stat_of(ino, ret);
 }
 
 static int op_fstatat(int dir, const char *name, struct stat *ret)
 {
-    struct disk_name *entry = disk_entry_of(disk_now, ino_of(dir), name);
-    FAILS(false);
+    struct disk_name *entry = disk_entry_of(disk_now, disk_ino_of(dir), name);
+    DISK_FAILS(false);
     return entry ? stat_of(entry->ino, ret) : -ENOENT;
 }
 
 static int op_fstatvfs(int fd, struct statvfs *ret)
 {
     (void)fd;
-    FAILS(false);
+    DISK_FAILS(false);
     memset(ret, 0, sizeof *ret);
     return 0;
 }
 
 static int make_checked(int dir, const char *name, mode_t mode, const char *target)
 {
-    uint32_t up = ino_of(dir);
-    FAILS(true);
+    uint32_t up = disk_ino_of(dir);
+    DISK_FAILS(true);
     if (disk_now->inodes[up].nlink == 0)
         return -ENOENT;
     if (disk_entry_of(disk_now, up, name))
@@ -347,7 +339,7 @@ static int make_checked(int dir, const char *name, mode_t mode, const char *targ
 
 static int op_mkdirat(int dir, const char *name, mode_t mode)
 {
-    return make_checked(dir, name, S_IFDIR | mode | (disk_now->inodes[ino_of(dir)].mode & S_ISGID), NULL);
+    return make_checked(dir, name, S_IFDIR | mode | (disk_now->inodes[disk_ino_of(dir)].mode & S_ISGID), NULL);
 }
 
 static int op_mknodat(int dir, const char *name, mode_t mode, dev_t dev)
@@ -363,8 +355,8 @@ static int op_symlinkat(const char *target, int dir, const char *name)
 
 static ssize_t op_readlinkat(int dir, const char *name, char *buffer, size_t cap)
 {
-    struct disk_name *entry = disk_entry_of(disk_now, ino_of(dir), name);
-    FAILS(false);
+    struct disk_name *entry = disk_entry_of(disk_now, disk_ino_of(dir), name);
+    DISK_FAILS(false);
     if (!entry)
         return -ENOENT;
     const char *target = disk_now->inodes[entry->ino].target;
@@ -377,8 +369,8 @@ static ssize_t op_readlinkat(int dir, const char *name, char *buffer, size_t cap
 
 static int link_inode(uint32_t ino, int new_dir, const char *new_name)
 {
-    uint32_t dir = ino_of(new_dir);
-    FAILS(true);
+    uint32_t dir = disk_ino_of(new_dir);
+    DISK_FAILS(true);
     if (disk_entry_of(disk_now, dir, new_name))
         return -EEXIST;
     disk_put(&(struct disk_entry){.kind = DISK_LINK, .ino = ino, .dir = dir, .name = disk_keep(new_name)});
@@ -387,13 +379,13 @@ static int link_inode(uint32_t ino, int new_dir, const char *new_name)
 
 static int op_linkat(int old_dir, const char *old_name, int new_dir, const char *new_name)
 {
-    struct disk_name *entry = disk_entry_of(disk_now, ino_of(old_dir), old_name);
+    struct disk_name *entry = disk_entry_of(disk_now, disk_ino_of(old_dir), old_name);
     return entry ? link_inode(entry->ino, new_dir, new_name) : -ENOENT;
 }
 
 static int op_link_fd(int fd, int new_dir, const char *new_name)
 {
-    return link_inode(ino_of(fd), new_dir, new_name);
+    return link_inode(disk_ino_of(fd), new_dir, new_name);
 }
 
 static bool is_empty(uint32_t dir)
@@ -407,9 +399,9 @@ static bool is_empty(uint32_t dir)
 
 static int op_unlinkat(int dir, const char *name, int flags)
 {
-    uint32_t up = ino_of(dir);
+    uint32_t up = disk_ino_of(dir);
     struct disk_name *entry = disk_entry_of(disk_now, up, name);
-    FAILS(false);
+    DISK_FAILS(false);
     if (!entry)
         return -ENOENT;
     bool is_dir = S_ISDIR(disk_now->inodes[entry->ino].mode);
@@ -423,9 +415,9 @@ static int op_unlinkat(int dir, const char *name, int flags)
 
 static int op_renameat2(int old_dir, const char *old_name, int new_dir, const char *new_name, unsigned flags)
 {
-    uint32_t from = ino_of(old_dir), to = ino_of(new_dir);
+    uint32_t from = disk_ino_of(old_dir), to = disk_ino_of(new_dir);
     struct disk_name *entry = disk_entry_of(disk_now, from, old_name), *other = disk_entry_of(disk_now, to, new_name);
-    FAILS(true);
+    DISK_FAILS(true);
     if (!entry || ((flags & RENAME_EXCHANGE) && !other))
         return -ENOENT;
     if (other && (flags & RENAME_NOREPLACE))
@@ -442,20 +434,20 @@ static int op_renameat2(int old_dir, const char *old_name, int new_dir, const ch
 
 static int set_mode(uint32_t ino, uint32_t mode, uint32_t uid, uint32_t gid)
 {
-    FAILS(true);
+    DISK_FAILS(true);
     disk_put(&(struct disk_entry){.kind = DISK_MODE, .ino = ino, .mode = mode, .uid = uid, .gid = gid});
     return 0;
 }
 
 static int op_fchmod(int fd, mode_t mode)
 {
-    const struct disk_inode *inode = inode_of(fd);
-    return set_mode(ino_of(fd), mode, inode->uid, inode->gid);
+    const struct disk_inode *inode = disk_inode_of(fd);
+    return set_mode(disk_ino_of(fd), mode, inode->uid, inode->gid);
 }
 
 static int op_fchmodat(int dir, const char *name, mode_t mode)
 {
-    struct disk_name *entry = disk_entry_of(disk_now, ino_of(dir), name);
+    struct disk_name *entry = disk_entry_of(disk_now, disk_ino_of(dir), name);
     return entry ? set_mode(entry->ino, mode, disk_now->inodes[entry->ino].uid, disk_now->inodes[entry->ino].gid) : -ENOENT;
 }
 
@@ -466,13 +458,13 @@ static uint32_t keep_id(uint32_t old, uint32_t fresh)
 
 static int op_fchown(int fd, uid_t uid, gid_t gid)
 {
-    const struct disk_inode *inode = inode_of(fd);
-    return set_mode(ino_of(fd), inode->mode, keep_id(inode->uid, uid), keep_id(inode->gid, gid));
+    const struct disk_inode *inode = disk_inode_of(fd);
+    return set_mode(disk_ino_of(fd), inode->mode, keep_id(inode->uid, uid), keep_id(inode->gid, gid));
 }
 
 static int op_fchownat(int dir, const char *name, uid_t uid, gid_t gid)
 {
-    struct disk_name *entry = disk_entry_of(disk_now, ino_of(dir), name);
+    struct disk_name *entry = disk_entry_of(disk_now, disk_ino_of(dir), name);
     if (!entry)
         return -ENOENT;
     const struct disk_inode *inode = &disk_now->inodes[entry->ino];
@@ -481,9 +473,9 @@ static int op_fchownat(int dir, const char *name, uid_t uid, gid_t gid)
 
 static int op_futimens(int fd, const struct timespec times[2])
 {
-    (void)ino_of(fd);
+    (void)disk_ino_of(fd);
     (void)times;
-    FAILS(false);
+    DISK_FAILS(false);
     return 0;
 }
 
@@ -493,102 +485,13 @@ static int op_utimensat(int dir, const char *name, const struct timespec times[2
     return op_futimens(dir, times);
 }
 
-static const struct disk_xattr *xattr_of(int fd, const char *name)
-{
-    const struct disk_inode *inode = inode_of(fd);
-    for (unsigned i = 0; i < DISK_XATTRS; i++) {
-        if (inode->xattrs[i].name && strcmp(inode->xattrs[i].name, name) == 0)
-            return &inode->xattrs[i];
-    }
-    return NULL;
-}
-
-static ssize_t op_fgetxattr(int fd, const char *name, void *value, size_t cap)
-{
-    const struct disk_xattr *x = xattr_of(fd, name);
-    FAILS(false);
-    if (!x)
-        return -ENODATA;
-    if (cap == 0)
-        return x->len;
-    if (x->len > cap)
-        return -ERANGE;
-    memcpy(value, x->value, x->len);
-    return x->len;
-}
-
-static int op_fsetxattr(int fd, const char *name, const void *value, size_t len, int flags)
-{
-    const struct disk_xattr *x = xattr_of(fd, name);
-    FAILS(true);
-    if (x && (flags & XATTR_CREATE))
-        return -EEXIST;
-    if (!x && (flags & XATTR_REPLACE))
-        return -ENODATA;
-    disk_put(&(struct disk_entry){.kind = DISK_XATTR, .ino = ino_of(fd), .name = disk_keep(name), .blob = disk_log_take(len ? value : "", len ? len : 1), .blob_len = (uint32_t)len});
-    return 0;
-}
-
-static int op_fremovexattr(int fd, const char *name)
-{
-    const struct disk_xattr *x = xattr_of(fd, name);
-    FAILS(false);
-    if (!x)
-        return -ENODATA;
-    disk_put(&(struct disk_entry){.kind = DISK_XATTR, .ino = ino_of(fd), .name = disk_keep(name)});
-    return 0;
-}
-
-static ssize_t op_flistxattr(int fd, char *list, size_t cap)
-{
-    const struct disk_inode *inode = inode_of(fd);
-    size_t total = 0;
-    FAILS(false);
-    for (unsigned i = 0; i < DISK_XATTRS; i++) {
-        size_t len = inode->xattrs[i].name ? strlen(inode->xattrs[i].name) + 1 : 0;
-        if (len && cap && total + len > cap)
-            return -ERANGE;
-        if (len && cap)
-            memcpy(list + total, inode->xattrs[i].name, len);
-        total += len;
-    }
-    return (ssize_t)total;
-}
-
-/* Attributes of what has no descriptor: as where the filesystem is not root's, which has none of them. */
-static ssize_t op_getxattrat(int dir, const char *name, const char *attribute, void *value, size_t cap)
-{
-    (void)dir, (void)name, (void)attribute, (void)value, (void)cap;
-    FAILS(false);
-    return -ENODATA;
-}
-
-static int op_setxattrat(int dir, const char *name, const char *attribute, const void *value, size_t len, int flags)
-{
-    (void)dir, (void)name, (void)attribute, (void)value, (void)len, (void)flags;
-    FAILS(false);
-    return -EPERM;
-}
-
-static int op_removexattrat(int dir, const char *name, const char *attribute)
-{
-    return (int)op_getxattrat(dir, name, attribute, NULL, 0);
-}
-
-static ssize_t op_listxattrat(int dir, const char *name, char *list, size_t cap)
-{
-    (void)dir, (void)name, (void)list, (void)cap;
-    FAILS(false);
-    return 0;
-}
-
 static ssize_t op_getdents(int fd, void *buffer, size_t cap)
 {
-    const struct disk_inode *dir = inode_of(fd);
+    const struct disk_inode *dir = disk_inode_of(fd);
     uint64_t *at = &fds[fd - DISK_FD0].at, number = 0;
     size_t used = 0;
-    FAILS(false);
-    struct disk_name dots[2] = {{".", ino_of(fd), &dots[1]}, {"..", DISK_ROOT, dir->names}};
+    DISK_FAILS(false);
+    struct disk_name dots[2] = {{".", disk_ino_of(fd), &dots[1]}, {"..", DISK_ROOT, dir->names}};
     for (const struct disk_name *name = dots; name; name = name->next, number++) {
         if (number < *at || !name->ino)
             continue;
@@ -609,8 +512,8 @@ static ssize_t op_getdents(int fd, void *buffer, size_t cap)
 
 static int op_seekdir(int fd, off_t position)
 {
-    FAILS(false);
-    (void)ino_of(fd);
+    DISK_FAILS(false);
+    (void)disk_ino_of(fd);
     fds[fd - DISK_FD0].at = (uint64_t)position;
     return 0;
 }
@@ -620,6 +523,6 @@ const struct hf_disk_ops disk_ops = {
     .syncfs = op_syncfs, .ftruncate = op_ftruncate, .fallocate = op_fallocate, .lseek = op_lseek, .fstat = op_fstat, .fstatat = op_fstatat,
     .fstatvfs = op_fstatvfs, .mkdirat = op_mkdirat, .mknodat = op_mknodat, .symlinkat = op_symlinkat, .readlinkat = op_readlinkat, .linkat = op_linkat,
     .link_fd = op_link_fd, .unlinkat = op_unlinkat, .renameat2 = op_renameat2, .fchmod = op_fchmod, .fchmodat = op_fchmodat, .fchown = op_fchown,
-    .fchownat = op_fchownat, .futimens = op_futimens, .utimensat = op_utimensat, .fgetxattr = op_fgetxattr, .fsetxattr = op_fsetxattr,
-    .fremovexattr = op_fremovexattr, .flistxattr = op_flistxattr, .getxattrat = op_getxattrat, .setxattrat = op_setxattrat,
-    .removexattrat = op_removexattrat, .listxattrat = op_listxattrat, .getdents = op_getdents, .seekdir = op_seekdir};
+    .fchownat = op_fchownat, .futimens = op_futimens, .utimensat = op_utimensat, .fgetxattr = disk_fgetxattr, .fsetxattr = disk_fsetxattr,
+    .fremovexattr = disk_fremovexattr, .flistxattr = disk_flistxattr, .getxattrat = disk_getxattrat, .setxattrat = disk_setxattrat,
+    .removexattrat = disk_removexattrat, .listxattrat = disk_listxattrat, .getdents = op_getdents, .seekdir = op_seekdir};

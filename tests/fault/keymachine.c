@@ -15,6 +15,7 @@
 #include "os/ipc.h"
 #include "os/random.h"
 #include "proto/keys.h"
+#include "requests.h"
 
 enum { ANSWER_MS = 30000, CAP = 24576 };
 
@@ -188,12 +189,7 @@ static enum hf_result recover(bool test, const uint8_t phrase[32], const char *f
     const void *secrets[] = {phrase, fresh};
     const size_t lens[] = {32, fresh ? strlen(fresh) : 0};
     struct hf_writer *w = start_request(HF_CTL_RECOVER);
-    hf_write_u8(w, test);
-    hf_write_u32(w, HF_ELEMENT_SOFTWARE);
-    hf_write_string(w, "");
-    hf_write_u8(w, 0);
-    hf_write_u32(w, 0);
-    hf_write_u8(w, 0);
+    write_recover(w, test);
     return verb(w, kinds, secrets, lens, fresh ? 2 : 1, NULL);
 }
 

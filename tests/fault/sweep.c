@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "disk.h"
-#include "fs/tree.h"
+#include "quiet.h"
 #include "standins.h"
 
 enum { SHOWN = 40 };
@@ -35,25 +35,9 @@ void figure(const char *name, uint64_t value)
         (void)printf("figure: %s = %llu\n", name, (unsigned long long)value);
 }
 
-static void nothing(uint64_t id)
-{
-    (void)id;
-}
-
-static void nothing_named(uint64_t parent, const char *name)
-{
-    (void)parent, (void)name;
-}
-
-static void nothing_at_all(void)
-{
-}
-
-static const struct hf_tree_kernel kernel = {.inval_node = nothing, .inval_entry = nothing_named, .inval_all_entries = nothing_at_all, .keys_are_back = nothing_at_all, .has_inval_all = true};
-
 enum hf_result start_tree(struct hf_error *error)
 {
-    return hf_tree_start(disk_open_root(), NULL, &kernel, getenv("HF_FAULT_NO_FRESHNESS") != NULL, error);
+    return hf_tree_start(disk_open_root(), NULL, &quiet_kernel, getenv("HF_FAULT_NO_FRESHNESS") != NULL, error);
 }
 
 static bool mount_now(char *text, size_t cap)

@@ -22,6 +22,7 @@
 #include "os/ipc.h"
 #include "proto/fields.h"
 #include "proto/keys.h"
+#include "requests.h"
 #include "standins.h"
 
 enum { STEPS = 24, FILES = 16, PASSCODES = 8, ANSWER_MS = 20000, BIT_COUNT = 8 };
@@ -404,12 +405,7 @@ static void put_recover(bool test, const char *fresh)
     if (!test)
         put_secret(HF_SECRET_NEW_PASSCODE, fresh);
     struct hf_writer *w = begin(HF_CTL_RECOVER);
-    hf_write_u8(w, test);
-    hf_write_u32(w, HF_ELEMENT_SOFTWARE);
-    hf_write_string(w, "");
-    hf_write_u8(w, 0);
-    hf_write_u32(w, 0);
-    hf_write_u8(w, 0);
+    write_recover(w, test);
     put_message(w);
 }
 

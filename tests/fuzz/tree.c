@@ -14,10 +14,10 @@
 #include "apart.h"
 #include "crypto/wrap.h"
 #include "disk.h"
-#include "fs/tree.h"
 #include "fuzz.h"
 #include "os/secret.h"
 #include "proto/mount.h"
+#include "quiet.h"
 #include "standins.h"
 #include "tree_attack.h"
 
@@ -57,21 +57,6 @@ static bool cut;
 static uint32_t log_count, next_ino;
 static uint64_t log_used;
 
-static void nothing(uint64_t id)
-{
-    (void)id;
-}
-
-static void nothing_named(uint64_t parent, const char *name)
-{
-    (void)parent, (void)name;
-}
-
-static void nothing_at_all(void)
-{
-}
-
-static const struct hf_tree_kernel kernel = {.inval_node = nothing, .inval_entry = nothing_named, .inval_all_entries = nothing_at_all, .keys_are_back = nothing_at_all, .has_inval_all = true};
 static const struct hf_caller me = {CREATOR, CREATOR, 0};
 
 void fuzz_start(void)
@@ -237,7 +222,7 @@ static bool mount_it(void)
 {
     struct hf_error error = {.result = HF_OK};
     hf_disk = &disk_ops;
-    return hf_tree_start(disk_open_root(), NULL, &kernel, false, &error) == HF_OK;
+    return hf_tree_start(disk_open_root(), NULL, &quiet_kernel, false, &error) == HF_OK;
 }
 
 static void owner(void)
