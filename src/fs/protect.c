@@ -91,12 +91,15 @@ static int protect_dir(struct hf_node *dir, unsigned class)
 static int rename_in_root(struct hf_node *node, struct hf_node *root, const char *backing, unsigned class)
 {
     struct hf_place place;
+    struct stat before;
     char plain[256], *room = NULL;
     bool own = node->parent == root && strcmp(node->name, backing) == 0;
     int fd = hf_dir_use(root);
     if (fd < 0)
         return fd;
-    int failed = hf_dir_plain(root, fd, backing, plain);
+    int failed = hf_disk->fstat(fd, &before);
+    if (!failed)
+        failed = hf_dir_plain(root, fd, backing, plain);
     if (!failed)
         failed = hf_place_make(root, plain, class == HF_CLASS_ALWAYS, &place);
     if (!failed && strcmp(place.backing, backing) != 0) {
@@ -106,6 +109,7 @@ static int rename_in_root(struct hf_node *node, struct hf_node *root, const char
             failed = hf_disk->renameat2(fd, backing, fd, place.backing, 0);
         if (!failed) {
             hf_place_side_remove(fd, backing);
+            hf_dir_keep_mtime(fd, &before);
             hf_fresh_remove(root, backing);
             if (node->kind == HF_NODE_DIR) {
                 hf_fresh_put_dir(node, root, place.backing, place.always);

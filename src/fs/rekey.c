@@ -202,6 +202,7 @@ struct swap {
     struct hf_node *file, *copy;
     const struct hf_all_names *names;
     char (*temporary)[TEMPORARY]; /* a link of the copy beside each name; empty: not made, or renamed */
+    struct stat *dirs;            /* of each name, as it was */
     char note[NOTE_LEN];
     int records; /* -1: there is no note */
 };
@@ -287,12 +288,14 @@ int hf_file_raise(struct hf_node *file, unsigned class, const struct hf_all_name
     size_t used = 0;
     struct swap swap = {.file = file, .names = names, .records = -1};
     swap.temporary = calloc(names->count, TEMPORARY);
-    if (!swap.temporary)
-        return -ENOMEM;
-    int failed = use_all(names, &used);
+    swap.dirs = calloc(names->count, sizeof *swap.dirs);
+    int failed = swap.temporary && swap.dirs ? use_all(names, &used) : -ENOMEM;
+    for (size_t i = 0; i < names->count && !failed; i++)
+        failed = hf_disk->fstat(dir_fd_of(&names->names[i]), &swap.dirs[i]);
     if (failed) {
         done_all(names, used);
         free(swap.temporary);
+        free(swap.dirs);
         return failed;
     }
     temporary_name(swap.temporary[0]);
@@ -315,9 +318,12 @@ int hf_file_raise(struct hf_node *file, unsigned class, const struct hf_all_name
             hf_fresh_put_file(file, names->names[i].dir, names->names[i].backing, hf_fresh_is_always(names->names[i].dir, names->names[i].backing));
     }
     tidy(&swap);
+    for (size_t i = 0; i < names->count; i++)
+        hf_dir_keep_mtime(dir_fd_of(&names->names[i]), &swap.dirs[i]);
     hf_node_unref(swap.copy);
     done_all(names, used);
     free(swap.temporary);
+    free(swap.dirs);
     return failed;
 }
 

@@ -59,8 +59,12 @@ def every_class(v, count):
     held = os.open(paths[1], os.O_RDWR)
     for class_ in ("complete", "after-unlock", "always", "unless-open", "complete", "always"):
         before = os.stat(paths[0]).st_mtime_ns
+        folders = {os.path.dirname(p) for p in paths}
+        for folder in folders:
+            os.utime(folder, ns=(0, 10 ** 18 + count))
         at = rng.choice(paths)
         check(classes(at, class_) is None, f"{count} names: class {class_}")
+        check({os.stat(f).st_mtime_ns for f in folders} == {10 ** 18 + count}, f"{count} names, {class_}: no folder was changed by a program")
         together(paths, data, f"{count} names, {class_}", class_)
         check(os.getxattr(paths[-1], "user.x") == b"kept" and os.stat(paths[-1]).st_mode & 0o777 == 0o640 and os.stat(at).st_mtime_ns == before, f"{count} names, {class_}: attributes stay")
         data = data[:50] + class_.encode() + data[50 + len(class_):]
